@@ -1,0 +1,1 @@
+//! A request's way in: http, authentication, authorization, admission, verbs, cache, watch, discovery, OpenAPI.

@@ -1,0 +1,1 @@
+//! How kinds behave: one file a kind; pure.

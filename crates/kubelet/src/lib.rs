@@ -1,0 +1,1 @@
+//! The node agent: pod planning, CRI, probes, volumes, images, stats.

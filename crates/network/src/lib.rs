@@ -1,0 +1,1 @@
+//! Pod networking: CNI configuration and its plugins, routes between nodes.
