@@ -1,1 +1,3 @@
 //! The node agent: pod planning, CRI, probes, volumes, images, stats.
+
+pub mod proto;

@@ -1,0 +1,3 @@
+//! Images: names, pull policies, archives.
+
+pub mod archive;
