@@ -1,0 +1,151 @@
+//! The way to the API server: a clonable service, in process or over HTTPS.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::ConfigExt;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceBuilder, ServiceExt};
+
+use crate::ApiError;
+
+/// An error of a transport or a body.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a request or an answer.
+pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// After so long without traffic an HTTP/2 connection is probed, as client-go does.
+const HTTP2_PING_AFTER: Duration = Duration::from_secs(30);
+
+/// A probe unanswered for so long closes the connection.
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What client-go waits for a TCP connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection to the API server. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    service: BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>,
+}
+
+impl Client {
+    /// A client of any HTTP service, such as the API server in the same process.
+    pub fn new<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let service = service
+            .map_err(Into::<BoxError>::into)
+            .map_response(|answer: Response<B>| answer.map(|body| body.map_err(Into::into).boxed_unsync()));
+        Self { service: BoxCloneSyncService::new(service) }
+    }
+
+    /// A client of a service in this process that takes the caller's identity from a request extension.
+    pub fn in_process<S, B, U>(service: S, user: U) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+        U: Clone + Send + Sync + 'static,
+    {
+        Self::new(service.map_request(move |mut request: Request<Body>| {
+            request.extensions_mut().insert(user.clone());
+            request
+        }))
+    }
+
+    /// A client of the current context of the kubeconfig file at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or names credentials that cannot be used.
+    pub async fn from_kubeconfig(path: impl AsRef<Path>) -> Result<Self, ApiError> {
+        let path = path.as_ref();
+        let kubeconfig =
+            Kubeconfig::read_from(path).map_err(|error| ApiError::Config(format!("{}: {error}", path.display())))?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .map_err(|error| ApiError::Config(format!("{}: {error}", path.display())))?;
+        Self::from_config(&config)
+    }
+
+    /// A client of the API server that `config` names: certificates, tokens, token files and exec plugins as kubectl
+    /// takes them; HTTP/2 where the server offers it. Connections are made when needed and made anew when they break.
+    ///
+    /// # Errors
+    /// The credentials cannot be used, or a proxy is asked for.
+    pub fn from_config(config: &Config) -> Result<Self, ApiError> {
+        if let Some(proxy) = &config.proxy_url {
+            return Err(ApiError::Config(format!("proxy-url {proxy} is not supported")));
+        }
+        // A process has one provider; the error only says that it is set already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .http2_keep_alive_interval(HTTP2_PING_AFTER)
+            .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
+            .build::<_, Body>(connector(config)?);
+        let stack = ServiceBuilder::new()
+            .layer(config.base_uri_layer())
+            .option_layer(config.auth_layer().map_err(unusable)?)
+            .layer(config.extra_headers_layer().map_err(unusable)?)
+            .map_err(BoxError::from)
+            .service(http);
+        Ok(Self::new(stack))
+    }
+
+    /// Sends any request; the URI is the path and query.
+    ///
+    /// # Errors
+    /// No answer came. An answer with an error code is an answer here.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, ApiError> {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let answer = self.service.clone().oneshot(request).await;
+        answer.map_err(|source| ApiError::Transport { request: what, source })
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// A body of known bytes.
+#[must_use]
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn connector(config: &Config) -> Result<hyper_rustls::HttpsConnector<HttpConnector>, ApiError> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(config.connect_timeout.unwrap_or(CONNECT_TIMEOUT)));
+    let tls = config.rustls_client_config().map_err(unusable)?;
+    let mut builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = rustls::pki_types::ServerName::try_from(name.clone()).map_err(unusable)?;
+        builder = builder.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name));
+    }
+    Ok(builder.enable_all_versions().wrap_connector(tcp))
+}
+
+fn unusable(error: impl std::fmt::Display) -> ApiError {
+    ApiError::Config(error.to_string())
+}
