@@ -1,2 +1,47 @@
 //! `cargo xtask`: everything a developer runs, one file a command.
-fn main() {}
+#![allow(clippy::disallowed_methods, reason = "a tool for people runs in real time")]
+
+mod arrows;
+mod down;
+mod images;
+mod install;
+mod leftovers;
+mod shell;
+mod sim;
+mod test;
+mod tidy;
+mod up;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, starts, tests and measures Coxswain.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a one-node cluster with the example application (root).
+    Up(up::Arguments),
+    /// Stop the cluster and remove everything it made (root).
+    Down(down::Arguments),
+    /// Install what is missing and run every test.
+    Test(test::Arguments),
+    /// Run the simulation over many seeds.
+    Sim(sim::Arguments),
+    /// Check formatting, lints and the arrows between crates.
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Up(arguments) => up::run(&arguments),
+        Command::Down(arguments) => down::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
+        Command::Tidy => tidy::run(),
+    }
+}
