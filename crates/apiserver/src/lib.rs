@@ -1,1 +1,8 @@
 //! A request's way in: http, authentication, authorization, admission, verbs, cache, watch, discovery, OpenAPI.
+
+mod identity;
+pub mod query;
+pub mod request;
+
+pub use identity::User;
+pub use request::RequestInfo;
