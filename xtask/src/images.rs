@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -273,25 +273,17 @@ fn libraries(program: &Path, packages: &Path) -> Result<Vec<PathBuf>> {
     let loader_name = if std::env::consts::ARCH == "x86_64" { "ld-linux-x86-64.so.2" } else { "ld-linux-aarch64.so.1" };
     let paths: Vec<PathBuf> = ["lib", "usr/lib"].iter().map(|lib| packages.join(lib).join(&triplet)).collect();
     let loader = paths[0].join(loader_name);
-    let list = Command::new(&loader)
-        .arg("--list")
-        .arg("--inhibit-cache")
-        .arg("--library-path")
-        .arg(std::env::join_paths(&paths).context("library paths")?)
-        .arg(program)
-        .output()
-        .context("asking the loader")?;
-    if !list.status.success() {
-        let said = String::from_utf8_lossy(&list.stderr).into_owned() + &String::from_utf8_lossy(&list.stdout);
-        if said.contains("statically linked") || said.contains("not a dynamic executable") {
-            return Ok(Vec::new());
-        }
-        bail!("the loader says of {}: {}", program.display(), said.trim());
-    }
-    let text = String::from_utf8_lossy(&list.stdout).into_owned();
-    if text.contains("statically linked") {
+    // `ldd` asks the same way: 0 and 2 say that the loader can load it, anything else that it is static.
+    let verified = Command::new(&loader).arg("--verify").arg(program).status().context("asking the loader")?;
+    if !matches!(verified.code(), Some(0 | 2)) {
         return Ok(Vec::new());
     }
+    let text = shell::output(
+        Command::new(&loader)
+            .args(["--list", "--inhibit-cache", "--library-path"])
+            .arg(std::env::join_paths(&paths).context("library paths")?)
+            .arg(program),
+    )?;
     let mut found: Vec<PathBuf> = text
         .split_whitespace()
         .filter(|word| word.starts_with('/'))

@@ -30,6 +30,8 @@ enum Command {
     Down(down::Arguments),
     /// Install what is missing and run every test.
     Test(test::Arguments),
+    /// Make the example's images and print their archives.
+    Images,
     /// Run the simulation over many seeds.
     Sim(sim::Arguments),
     /// Check formatting, lints and the arrows between crates.
@@ -41,6 +43,7 @@ fn main() -> anyhow::Result<()> {
         Command::Up(arguments) => up::run(&arguments),
         Command::Down(arguments) => down::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Images => images::build().map(|all| all.iter().for_each(|path| println!("{}", path.display()))),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Tidy => tidy::run(),
     }
