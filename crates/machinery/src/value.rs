@@ -142,6 +142,26 @@ impl Object {
         self.0.retain_mut(|(n, v)| keep(n, v));
     }
 
+    /// Of members with the same name keeps the last one, as Go's JSON reader does; needed only after [`Self::push`].
+    pub fn keep_last(&mut self) {
+        // Small objects are the rule: comparing all pairs is then faster than a set.
+        const FEW: usize = 12;
+        let repeats = if self.0.len() <= FEW {
+            self.0.iter().enumerate().any(|(i, (name, _))| self.0[..i].iter().any(|(n, _)| n == name))
+        } else {
+            let mut seen = std::collections::HashSet::with_capacity(self.0.len());
+            !self.0.iter().all(|(name, _)| seen.insert(name.as_str()))
+        };
+        if repeats {
+            let mut seen = std::collections::HashSet::with_capacity(self.0.len());
+            let mut kept: Vec<_> = std::mem::take(&mut self.0);
+            kept.reverse();
+            kept.retain(|(name, _)| seen.insert(name.clone()));
+            kept.reverse();
+            self.0 = kept;
+        }
+    }
+
     /// Puts the names into alphabetical order, as Go prints a map.
     pub fn sort(&mut self) {
         self.0.sort_by(|a, b| a.0.cmp(&b.0));
