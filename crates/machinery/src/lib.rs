@@ -2,10 +2,18 @@
 //! errors. Knows shapes, not kinds.
 
 pub mod field;
+pub mod fields_selector;
 pub mod json;
+pub mod labels;
+pub mod meta;
+pub mod names;
+pub mod quantity;
 mod serde_value;
+pub mod status;
 mod value;
 pub mod yaml;
 
+pub use quantity::Quantity;
 pub use serde_value::{Error as ConvertError, from_value, to_value};
+pub use status::Status;
 pub use value::{Object, Text, Value};
