@@ -4,15 +4,25 @@
 //! data for the [`driver`]: a pure plan over a [`View`], carried out as [`Action`]s.
 
 mod api;
+mod cache;
+mod changes;
 mod error;
+mod informer;
+mod informers;
 mod options;
+mod queue;
 mod resource;
 mod transport;
 mod watch;
 
 pub use api::Api;
+pub use cache::{Change, IndexFn, Key};
+pub use changes::Changes;
 pub use error::ApiError;
+pub use informer::{Informer, InformerOptions};
+pub use informers::{Context, Informers};
 pub use options::{List, ListOptions, Patch, WatchOptions};
+pub use queue::{QUEUE_BACKOFF, Queue};
 pub use resource::{Kind, Object, PartialObject, Resource, key, split_key};
 pub use transport::{Body, BoxError, Client, full};
 pub use watch::{WatchEvent, WatchStream};

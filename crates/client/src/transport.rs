@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -115,8 +117,9 @@ impl Client {
     /// No answer came. An answer with an error code is an answer here.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, ApiError> {
         let what = format!("{} {}", request.method(), request.uri().path());
-        let answer = self.service.clone().oneshot(request).await;
-        answer.map_err(|source| ApiError::Transport { request: what, source })
+        let answer: BoxFuture<'static, Result<Response<Body>, BoxError>> =
+            self.service.clone().oneshot(request).boxed();
+        answer.await.map_err(|source| ApiError::Transport { request: what, source })
     }
 }
 
