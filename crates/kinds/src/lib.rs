@@ -1,1 +1,37 @@
 //! How kinds behave: one file a kind; pure.
+//!
+//! A kind is a static [`Kind`]: its names, its table, and hooks for what a schema cannot say. The API server runs
+//! `default` → `prepare_for_create` → `check_create` (or the update's three) and knows nothing else about a kind.
+
+use std::sync::LazyLock;
+
+pub mod core;
+pub mod kind;
+pub mod strategy;
+pub mod table;
+pub mod validate;
+
+pub use kind::{Context, Conversion, Generation, Kind, NameRule, Selectable, Subresource, Writes};
+pub use table::{Column, Describe};
+
+/// The kinds of each group and version, in discovery's order.
+static GROUPS: &[&[&Kind]] = &[core::ALL];
+
+/// Every kind.
+#[must_use]
+pub fn all() -> &'static [&'static Kind] {
+    static ALL: LazyLock<Vec<&'static Kind>> = LazyLock::new(|| GROUPS.concat());
+    &ALL
+}
+
+/// The kind that paths name by group, version and plural.
+#[must_use]
+pub fn lookup(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
+    all().iter().copied().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+}
+
+/// The kind that objects name by group, version and kind.
+#[must_use]
+pub fn by_kind(group: &str, version: &str, name: &str) -> Option<&'static Kind> {
+    all().iter().copied().find(|kind| kind.group == group && kind.version == version && kind.kind == name)
+}
