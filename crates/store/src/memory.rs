@@ -1,0 +1,89 @@
+//! The engine without a disk: for simulations and tests. What it holds ends with the process.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base::{Clock, Tasks};
+
+use crate::index::Index;
+use crate::plan::{Request, plan};
+use crate::shared::Shared;
+use crate::{Change, Entry, Error, Expect, Range, RangeResult, Revision, Store, WatchStream, WriteOutcome, expiry};
+
+/// An empty store whose entries expire by `clock`. Call it inside the runtime.
+#[must_use]
+pub fn open(clock: Clock) -> Arc<dyn Store> {
+    let shared = Shared::new(Index::new());
+    let mut tasks = Tasks::new();
+    tasks.spawn("store expiry", expire(shared.clone(), clock.clone()));
+    Arc::new(Memory { shared, clock, _expiry: tasks })
+}
+
+struct Memory {
+    shared: Arc<Shared>,
+    clock: Clock,
+    _expiry: Tasks,
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn get(&self, key: &str, at: Option<Revision>) -> Result<(Option<Entry>, Revision), Error> {
+        self.shared.get(key, at)
+    }
+
+    async fn range(&self, range: Range, at: Option<Revision>) -> Result<RangeResult, Error> {
+        self.shared.range(&range, at)
+    }
+
+    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<WriteOutcome, Error> {
+        write(&self.shared, &self.clock, Request::new(key, expect, change)?)
+    }
+
+    async fn watch(&self, prefix: &str, after: Revision) -> Result<WatchStream, Error> {
+        self.shared.watch(prefix, after)
+    }
+
+    async fn request_progress(&self, prefix: &str) -> Result<(), Error> {
+        self.shared.request_progress(prefix)
+    }
+
+    async fn compact(&self, at: Revision) -> Result<(), Error> {
+        self.shared.compact(at)
+    }
+
+    async fn revision(&self) -> Result<Revision, Error> {
+        self.shared.revision()
+    }
+
+    async fn close(&self) {
+        self.shared.close();
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+fn write(shared: &Shared, clock: &Clock, request: Request) -> Result<WriteOutcome, Error> {
+    let outcome = shared.decide(|index| {
+        let previous = index.current(&request.key);
+        let record = plan(request, previous.as_ref(), index.revision().next(), clock.now())?;
+        let revision = record.as_ref().map_or(index.revision(), |record| record.revision);
+        Ok((record, WriteOutcome { revision, previous }))
+    })?;
+    if let Some(at) = shared.history_overflow() {
+        shared.compact(at)?;
+    }
+    Ok(outcome)
+}
+
+async fn expire(shared: Arc<Shared>, clock: Clock) {
+    let delete = |key: Arc<str>, revision| {
+        let request = Request { key, expect: Expect::Revision(revision), change: Change::Delete };
+        let deleted = write(&shared, &clock, request).map(drop);
+        std::future::ready(deleted)
+    };
+    expiry::run(shared.clone(), clock.clone(), delete).await;
+}
