@@ -8,7 +8,7 @@ use base::{CancellationToken, Clock, Random, Tasks};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
-use crate::{Client, Informer, InformerOptions, Kind};
+use crate::{Client, Informer, InformerOptions, Kind, Object, Resource};
 
 /// What a component is given to live in.
 #[derive(Clone)]
@@ -32,8 +32,28 @@ struct Shared {
     state: Mutex<State>,
 }
 
+/// A write of our own that the informers may not show yet.
+#[derive(Debug, Clone)]
+pub(crate) enum Written {
+    /// The object was written at this revision.
+    Revision { resource: Resource, revision: u64 },
+    /// Deletion of the object was asked for.
+    Deletion { resource: Resource, key: String, uid: String },
+}
+
+impl Written {
+    fn resource(&self) -> &Resource {
+        match self {
+            Self::Revision { resource, .. } | Self::Deletion { resource, .. } => resource,
+        }
+    }
+}
+
+type Shows = Box<dyn Fn(&Written) -> bool + Send + Sync>;
+
 #[derive(Default)]
 struct State {
+    shows: HashMap<Resource, Shows>,
     informers: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
     waits: Vec<Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>>,
     tasks: Tasks,
@@ -66,6 +86,8 @@ impl Informers {
         }
         let informer = Informer::<K>::new();
         state.informers.insert(TypeId::of::<K>(), Box::new(informer.clone()));
+        let shows = informer.clone();
+        state.shows.insert(Resource::of::<K>(), Box::new(move |written| shown(&shows, written)));
         if let Some(context) = &self.0.context {
             let wait = informer.clone();
             state.waits.push(Box::new(move || {
@@ -87,9 +109,24 @@ impl Informers {
         }
     }
 
-    /// Waits until all informers have stopped, which they do when the context is cancelled.
+    /// Whether the informer of the written kind (if there is one) shows the write or something later.
+    pub(crate) fn show(&self, written: &Written) -> bool {
+        self.0.state.lock().shows.get(written.resource()).is_none_or(|shows| shows(written))
+    }
+
+    /// Waits until all informers have stopped, which they do when the context is cancelled, and lets go of them:
+    /// observers may hold this set, and a circle would never be freed.
     pub async fn stopped(&self) {
-        let mut tasks = std::mem::take(&mut self.0.state.lock().tasks);
-        tasks.join_all().await;
+        let mut state = std::mem::take(&mut *self.0.state.lock());
+        state.tasks.join_all().await;
+    }
+}
+
+fn shown<K: Object>(informer: &Informer<K>, written: &Written) -> bool {
+    match written {
+        Written::Revision { revision, .. } => informer.revision() >= *revision,
+        Written::Deletion { key, uid, .. } => {
+            informer.get(key).is_none_or(|object| object.uid() != uid || object.is_deleted())
+        }
     }
 }
