@@ -8,6 +8,7 @@ pub mod labels;
 pub mod meta;
 pub mod names;
 pub mod quantity;
+pub mod schema;
 mod serde_value;
 pub mod status;
 mod value;

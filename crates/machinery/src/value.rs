@@ -167,6 +167,13 @@ impl Object {
         self.0.sort_by(|a, b| a.0.cmp(&b.0));
     }
 
+    /// Puts the names into the order of what `key` makes of them; equal ones stay as they are.
+    pub fn sort_by_key<K: Ord>(&mut self, key: impl Fn(&str) -> K) {
+        if !self.0.is_sorted_by_key(|(name, _)| key(name)) {
+            self.0.sort_by_cached_key(|(name, _)| key(name));
+        }
+    }
+
     /// Gives back spare room; a parsed object that stays in memory wants it.
     pub fn shrink_to_fit(&mut self) {
         self.0.shrink_to_fit();

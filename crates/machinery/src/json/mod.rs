@@ -40,13 +40,25 @@ pub fn parse_strict(text: &[u8]) -> Result<(Value, Vec<String>), Error> {
     Ok((value, found))
 }
 
-/// The tree of `text` with every member, also those whose name stood before; for the schema decoder, which
+/// The tree of `text` with every member, also those whose name stood before; for [`crate::schema::decode()`], which
 /// reports duplicate and unknown names in the order of the text.
 ///
 /// # Errors
 /// As [`parse`].
 pub fn parse_with_duplicates(text: &[u8]) -> Result<Value, Error> {
     parse::parse(text, parse::Duplicates::Keep)
+}
+
+/// Of members with one name keeps the last, at every depth; needed only after [`parse_with_duplicates`].
+pub(crate) fn keep_last(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(keep_last),
+        Value::Object(object) => {
+            object.keep_last();
+            object.iter_mut().for_each(|(_, member)| keep_last(member));
+        }
+        _ => {}
+    }
 }
 
 fn drop_duplicates(value: &mut Value, path: &mut String, found: &mut Vec<String>) {

@@ -1,0 +1,386 @@
+//! A tree brought into the form that a Go server would write after reading it: types checked, unknown fields dropped or
+//! told, empty ones left out, zero ones filled in, fields in the order of their struct.
+//!
+//! Invariant: `decode` of its own result changes nothing.
+
+mod leaf;
+
+use std::collections::HashSet;
+
+use super::{Field, Kind, Message, Omit, Type, zero};
+use crate::field::quote;
+use crate::{Object, Value};
+
+/// What to do about names that the message does not have, or that stand twice (KEP-2885).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Drop them.
+    Ignore,
+    /// Drop them and say so.
+    Warn,
+    /// Refuse them.
+    Strict,
+}
+
+/// Why a tree is no object of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// A value has the wrong type or form; Go's words.
+    #[error("{0}")]
+    Type(String),
+    /// Names that are unknown or stand twice, one sentence each.
+    #[error("strict decoding error: {}", .0.join(", "))]
+    Strict(Vec<String>),
+}
+
+/// Brings `value` into the form of `message`; gives the warnings.
+///
+/// # Errors
+/// The first value that has a wrong type or form; with [`FieldValidation::Strict`] also unknown and duplicate names.
+/// `value` then is in no useful state.
+pub fn decode(message: &Message, value: &mut Value, validation: FieldValidation) -> Result<Vec<String>, DecodeError> {
+    let mut decoder = Decoder {
+        tells: validation != FieldValidation::Ignore,
+        found: Vec::new(),
+        seen: HashSet::new(),
+        path: String::new(),
+        stack: Vec::new(),
+        owner: "",
+        saved: None,
+        fatal: None,
+    };
+    *value = match std::mem::take(value) {
+        Value::Object(object) => decoder.message(message, object),
+        Value::Null => Value::object(),
+        other => {
+            let what = leaf::described(&other);
+            let name = super::last_two(&message.name);
+            return Err(DecodeError::Type(format!("json: cannot unmarshal {what} into Go value of type {name}")));
+        }
+    };
+    if let Some(error) = decoder.fatal.or(decoder.saved) {
+        return Err(DecodeError::Type(error));
+    }
+    match validation {
+        FieldValidation::Strict if !decoder.found.is_empty() => Err(DecodeError::Strict(decoder.found)),
+        _ => Ok(decoder.found),
+    }
+}
+
+/// How many unknown and duplicate names are told; more are not listed.
+const MAX_FOUND: usize = 100;
+
+struct Decoder<'m> {
+    /// Whether unknown and duplicate names are collected.
+    tells: bool,
+    found: Vec<String>,
+    seen: HashSet<String>,
+    /// Where we are, as unknown names are told: `spec.containers[0].`
+    path: String,
+    /// The fields that lead here, as type errors tell them.
+    stack: Vec<&'m str>,
+    /// The struct that holds the field at hand.
+    owner: &'m str,
+    /// The first type error; reading goes on, as Go does.
+    saved: Option<String>,
+    /// The first error of a type that reads itself; Go stops there, so it wins.
+    fatal: Option<String>,
+}
+
+impl<'m> Decoder<'m> {
+    fn message(&mut self, message: &'m Message, object: Object) -> Value {
+        let mut slots: Vec<Slot> = Vec::new();
+        slots.resize_with(message.fields.len(), || Slot::Absent);
+        let owner = std::mem::replace(&mut self.owner, message.short_name());
+        let length = self.path.len();
+        for (name, value) in object {
+            let Some(at) = message.position(&name) else {
+                self.tell("unknown", &name);
+                continue;
+            };
+            let field = &message.fields[at];
+            if !matches!(slots[at], Slot::Absent) {
+                self.tell("duplicate", &name);
+            }
+            self.enter(&name);
+            self.stack.push(&field.name);
+            slots[at] = if value.is_null() { Slot::Null } else { Slot::Value(self.value(&field.kind, value)) };
+            self.stack.pop();
+            self.path.truncate(length);
+        }
+        self.owner = owner;
+        let written = message.fields.iter().zip(slots).filter_map(|(field, slot)| written(field, slot));
+        let mut object = Object::with_capacity(message.fields.len().min(8));
+        written.for_each(|(field, value)| object.push(field.name.clone(), value));
+        object.shrink_to_fit();
+        Value::Object(object)
+    }
+
+    fn list(&mut self, item: &'m Type, items: Vec<Value>) -> Value {
+        let length = self.path.len();
+        let decode_item = |(index, value)| {
+            if self.tells {
+                self.path.push_str(&format!("[{index}]"));
+            }
+            let value = self.element(item, value);
+            self.path.truncate(length);
+            value
+        };
+        Value::Array(items.into_iter().enumerate().map(decode_item).collect())
+    }
+
+    fn map(&mut self, kind: &'m Type, object: Object) -> Value {
+        let mut names = HashSet::with_capacity(if self.tells { object.len() } else { 0 });
+        let mut result = Object::with_capacity(object.len());
+        let length = self.path.len();
+        for (name, value) in object {
+            if self.tells && !names.insert(name.clone()) {
+                self.tell("duplicate", &name);
+            }
+            self.enter(&name);
+            let value = self.element(kind, value);
+            self.path.truncate(length);
+            result.push(name, value);
+        }
+        result.keep_last();
+        result.sort();
+        Value::Object(result)
+    }
+
+    /// An item of a list or a map; null is the zero value.
+    fn element(&mut self, kind: &'m Type, value: Value) -> Value {
+        if value.is_null() { zero::of_type(kind) } else { self.value(kind, value) }
+    }
+
+    fn value(&mut self, kind: &'m Type, value: Value) -> Value {
+        match (&kind.kind, value) {
+            (Kind::Message(reference), Value::Object(object)) => self.message(reference.message(), object),
+            (Kind::List(list), Value::Array(items)) => self.list(&list.item, items),
+            (Kind::Map(map), Value::Object(object)) => self.map(&map.value, object),
+            (Kind::Message(_) | Kind::List(_) | Kind::Map(_), other) => {
+                self.mismatch(leaf::described(&other), kind);
+                zero::of_type(kind)
+            }
+            (_, value) => self.leaf(kind, value),
+        }
+    }
+
+    fn enter(&mut self, name: &str) {
+        if self.tells {
+            if !self.path.is_empty() {
+                self.path.push('.');
+            }
+            self.path.push_str(name);
+        }
+    }
+
+    fn tell(&mut self, what: &str, name: &str) {
+        if !self.tells || self.found.len() >= MAX_FOUND {
+            return;
+        }
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        let sentence = format!("{what} field {}", quote(&path));
+        if self.seen.insert(sentence.clone()) {
+            self.found.push(sentence);
+        }
+    }
+
+    fn mismatch(&mut self, what: impl std::fmt::Display, kind: &Type) {
+        if self.saved.is_none() {
+            self.saved = Some(self.type_error(what, &kind.go_name()));
+        }
+    }
+
+    fn type_error(&self, what: impl std::fmt::Display, go: &str) -> String {
+        let (owner, field) = (self.owner, self.stack.join("."));
+        format!("json: cannot unmarshal {what} into Go struct field {owner}.{field} of type {go}")
+    }
+
+    fn fail(&mut self, error: String) {
+        self.fatal.get_or_insert(error);
+    }
+}
+
+/// What was found of a field so far.
+enum Slot {
+    Absent,
+    Null,
+    Value(Value),
+}
+
+/// What is written of a field.
+fn written(field: &Field, slot: Slot) -> Option<(&Field, Value)> {
+    match slot {
+        Slot::Value(value) if zero::is_omitted(field, &value) => None,
+        // What is stored keeps no difference between an empty list and none.
+        Slot::Value(Value::Array(items)) if items.is_empty() && is_list(field) => Some((field, Value::Null)),
+        Slot::Value(Value::Object(object)) if object.is_empty() && is_map(field) => Some((field, Value::Null)),
+        Slot::Value(value) => Some((field, value)),
+        Slot::Absent | Slot::Null => zero::of_field(field).map(|value| (field, value)),
+    }
+}
+
+/// A list that is written even when it is absent; `items` of a list kind is never stored, so it may be empty.
+fn is_list(field: &Field) -> bool {
+    field.omit == Omit::Never && matches!(field.kind.kind, Kind::List(_)) && field.name != "items"
+}
+
+fn is_map(field: &Field) -> bool {
+    field.omit == Omit::Never && matches!(field.kind.kind, Kind::Map(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{json, schema};
+
+    fn decoded(kind: &str, text: &str, validation: FieldValidation) -> String {
+        let (group, version, kind) = match kind.split('/').collect::<Vec<_>>()[..] {
+            [group, version, kind] => (group, version, kind),
+            _ => ("", "v1", kind),
+        };
+        let message = schema::of_kind(group, version, kind).unwrap();
+        let mut value = json::parse_with_duplicates(text.as_bytes()).unwrap();
+        match decode(message, &mut value, validation) {
+            Ok(warnings) if warnings.is_empty() => json::to_string(&value),
+            Ok(warnings) => format!("{}\n{}", json::to_string(&value), warnings.join("\n")),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn wrong_types_are_told_as_go_tells_them() {
+        for (kind, text, error) in [
+            (
+                "ConfigMap",
+                r#"{"data":{"k":1}}"#,
+                "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+            ),
+            (
+                "ConfigMap",
+                r#"{"immutable":"yes"}"#,
+                "json: cannot unmarshal string into Go struct field ConfigMap.immutable of type bool",
+            ),
+            (
+                "ConfigMap",
+                r#"{"metadata":{"name":true}}"#,
+                "json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.name of type string",
+            ),
+            ("ConfigMap", r#"{"binaryData":{"b":"!!"}}"#, "illegal base64 data at input byte 0"),
+            ("Secret", r#"{"data":{"a":"%%%"}}"#, "illegal base64 data at input byte 0"),
+            (
+                "Pod",
+                r#"{"spec":{"terminationGracePeriodSeconds":"ten"}}"#,
+                "json: cannot unmarshal string into Go struct field PodSpec.spec.terminationGracePeriodSeconds of type int64",
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"containers":{"name":"c"}}}"#,
+                "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"containers":[{"image":5}]}}"#,
+                "json: cannot unmarshal number into Go struct field Container.spec.containers.image of type string",
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"hostNetwork":"yes"}}"#,
+                "json: cannot unmarshal string into Go struct field PodSpec.spec.hostNetwork of type bool",
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"restartPolicy":1}}"#,
+                "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy",
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"priority":3000000000}}"#,
+                "json: cannot unmarshal number 3000000000 into Go struct field PodSpec.spec.priority of type int32",
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"priority":1.5}}"#,
+                "json: cannot unmarshal number 1.5 into Go struct field PodSpec.spec.priority of type int32",
+            ),
+            (
+                "Pod",
+                r#"{"spec":"x"}"#,
+                "json: cannot unmarshal string into Go struct field Pod.spec of type v1.PodSpec",
+            ),
+            ("Pod", "[]", "json: cannot unmarshal array into Go value of type v1.Pod"),
+            (
+                "Pod",
+                r#"{"metadata":{"name":1},"spec":{"containers":[{"resources":{"requests":{"cpu":"abc"}}}]}}"#,
+                "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+            ),
+            (
+                "Pod",
+                r#"{"metadata":{"creationTimestamp":"bad"}}"#,
+                r#"parsing time "bad" as "2006-01-02T15:04:05Z07:00": cannot parse "bad" as "2006""#,
+            ),
+            (
+                "Pod",
+                r#"{"metadata":{"creationTimestamp":1}}"#,
+                "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string",
+            ),
+            (
+                "Service",
+                r#"{"spec":{"ports":[{"targetPort":true}]}}"#,
+                "json: cannot unmarshal bool into Go struct field ServicePort.spec.ports.targetPort of type int32",
+            ),
+        ] {
+            assert_eq!(decoded(kind, text, FieldValidation::Ignore), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_and_duplicate_names_in_the_order_of_the_text() {
+        let text = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","odd":1},"data":{"a":"1","a":"2"},"whoops":true,"data2":{}}"#;
+        expect_test::expect![[r#"strict decoding error: unknown field "metadata.odd", duplicate field "data.a", unknown field "whoops", unknown field "data2""#]]
+        .assert_eq(&decoded("ConfigMap", text, FieldValidation::Strict));
+        let text = r#"{"spec":{"containers":[{"name":"c","oddField":{"a":1},"ports":[{"containerPort":80,"Protocol":"TCP"}]}],"whoops":1}}"#;
+        expect_test::expect![[r#"
+            {"metadata":{},"spec":{"containers":[{"name":"c","ports":[{"containerPort":80}],"resources":{}}]},"status":{}}
+            unknown field "spec.containers[0].oddField"
+            unknown field "spec.containers[0].ports[0].Protocol"
+            unknown field "spec.whoops""#]]
+        .assert_eq(&decoded("Pod", text, FieldValidation::Warn));
+    }
+
+    #[test]
+    fn the_form_is_that_of_go() {
+        for (kind, text, expected) in [
+            (
+                "ConfigMap",
+                r#"{"data":{"b":null,"a":"1"},"binaryData":{},"metadata":null,"immutable":false}"#,
+                r#"{"metadata":{},"immutable":false,"data":{"a":"1","b":""}}"#,
+            ),
+            (
+                "apps/v1/Deployment",
+                r#"{"spec":{"replicas":0,"paused":false,"selector":null}}"#,
+                r#"{"metadata":{},"spec":{"replicas":0,"selector":null,"template":{"metadata":{},"spec":{"containers":null}},"strategy":{}},"status":{}}"#,
+            ),
+            (
+                "autoscaling/v2/HorizontalPodAutoscaler",
+                "{}",
+                r#"{"metadata":{},"spec":{"scaleTargetRef":{"kind":"","name":""},"maxReplicas":0},"status":{"desiredReplicas":0,"currentMetrics":null}}"#,
+            ),
+            ("rbac.authorization.k8s.io/v1/Role", r#"{"rules":[]}"#, r#"{"metadata":{},"rules":null}"#),
+            (
+                "Service",
+                r#"{"spec":{"ports":[{"port":80}]}}"#,
+                r#"{"metadata":{},"spec":{"ports":[{"port":80,"targetPort":0}]},"status":{"loadBalancer":{}}}"#,
+            ),
+            (
+                "Pod",
+                r#"{"spec":{"overhead":{"memory":"1024Mi","cpu":0.5}},"status":{"conditions":[{"type":"Ready","lastProbeTime":"2020-01-02T03:04:05.9+01:00"}]}}"#,
+                r#"{"metadata":{},"spec":{"containers":null,"overhead":{"cpu":"500m","memory":"1Gi"}},"status":{"conditions":[{"type":"Ready","status":"","lastProbeTime":"2020-01-02T02:04:05Z","lastTransitionTime":null}]}}"#,
+            ),
+        ] {
+            let once = decoded(kind, text, FieldValidation::Strict);
+            assert_eq!(once, expected, "{text}");
+            assert_eq!(decoded(kind, &once, FieldValidation::Strict), once);
+        }
+    }
+}

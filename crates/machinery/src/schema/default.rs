@@ -1,0 +1,54 @@
+//! Defaults that the table can say: a field that nobody set gets a fixed value.
+
+use super::{Kind, Message, Type, zero};
+use crate::{Object, Value};
+
+/// Sets the table's defaults in `value`, an object of the shape `message`, at every depth.
+pub fn default(message: &Message, value: &mut Value) {
+    let Value::Object(object) = value else { return };
+    for (name, member) in object.iter_mut() {
+        if let Some(field) = message.field(name) {
+            inside(&field.kind, member);
+        }
+    }
+    for field in message.fields.iter().filter(|field| field.default.is_some()) {
+        let there = object.get(&field.name).filter(|value| !value.is_null() && !zero::is_omitted(field, value));
+        if there.is_none() {
+            insert(message, object, &field.name, field.default.clone().unwrap_or_default());
+        }
+    }
+}
+
+fn inside(kind: &Type, value: &mut Value) {
+    match (&kind.kind, value) {
+        (Kind::Message(reference), value) => default(reference.message(), value),
+        (Kind::List(list), Value::Array(items)) => items.iter_mut().for_each(|item| inside(&list.item, item)),
+        (Kind::Map(map), Value::Object(object)) => {
+            object.iter_mut().for_each(|(_, member)| inside(&map.value, member));
+        }
+        _ => {}
+    }
+}
+
+/// Sets a field at its place among the others.
+fn insert(message: &Message, object: &mut Object, name: &str, value: Value) {
+    object.insert(name, value);
+    super::order::fields(message, object);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value;
+
+    #[test]
+    fn ports_get_a_protocol() {
+        let mut pod = value!({"kind": "Pod", "spec": {"containers": [
+            {"name": "a", "ports": [{"containerPort": 80, "hostIP": "::1"}, {"containerPort": 53, "protocol": "UDP"}]}]}});
+        default(crate::schema::of_kind("", "v1", "Pod").unwrap(), &mut pod);
+        assert_eq!(
+            crate::json::to_string(&pod),
+            r#"{"kind":"Pod","spec":{"containers":[{"name":"a","ports":[{"containerPort":80,"protocol":"TCP","hostIP":"::1"},{"containerPort":53,"protocol":"UDP"}]}]}}"#
+        );
+    }
+}
