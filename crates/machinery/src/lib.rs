@@ -7,6 +7,7 @@ pub mod json;
 pub mod labels;
 pub mod meta;
 pub mod names;
+pub mod patch;
 pub mod quantity;
 pub mod schema;
 mod serde_value;

@@ -117,6 +117,11 @@ impl Object {
         Some(self.0.remove(at).1)
     }
 
+    /// Takes the value of `name` out and leaves null, so that an [`Self::insert`] finds its place again.
+    pub fn remove_in_place(&mut self, name: &str) -> Option<Value> {
+        self.get_mut(name).map(std::mem::take)
+    }
+
     /// Names and values in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Text, &Value)> {
         self.0.iter().map(|(n, v)| (n, v))
