@@ -107,6 +107,12 @@ impl Action {
         Self::Event(Box::new(Occurrence { regarding, event_type, reason, message, ..Occurrence::default() }))
     }
 
+    /// Makes a subresource of `object`.
+    #[must_use]
+    pub fn create_subresource<K: Kind, S: Object>(object: &K, subresource: &'static str, content: &S) -> Self {
+        Self::write::<K>(object.namespace(), object.name(), subresource, WriteKind::Create(tree(content)))
+    }
+
     /// This step, and then what its outcome asks for.
     #[must_use]
     pub fn then(self, next: impl FnOnce(Result<&Value, &ApiError>) -> Vec<Self> + Send + 'static) -> Self {
@@ -144,6 +150,9 @@ impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (verb, body) = match &self.change {
             WriteKind::Create(object) => ("create", text(object)),
+            WriteKind::Update(object) if self.subresource == "status" => {
+                ("update", object.get("status").map(text).unwrap_or_default())
+            }
             WriteKind::Update(object) => ("update", text(object)),
             WriteKind::Patch(patch) => ("patch", text(patch.body())),
             WriteKind::Delete(options, _) => {

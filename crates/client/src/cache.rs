@@ -81,14 +81,18 @@ impl<K> Index<K> {
 pub(crate) struct Cache<K> {
     objects: BTreeMap<Key, Entry<K>>,
     indexes: Vec<Index<K>>,
+    gone: BTreeMap<Key, Timestamp>,
 }
+
+/// So many objects that went away are remembered; the one gone longest is forgotten first.
+const MAX_GONE: usize = 1024;
 
 /// The index every cache has: by the uid of the managing owner.
 const CONTROLLER_INDEX: &str = "controller";
 
 impl<K: Object> Cache<K> {
     pub(crate) fn new() -> Self {
-        let mut cache = Self { objects: BTreeMap::new(), indexes: Vec::new() };
+        let mut cache = Self { objects: BTreeMap::new(), indexes: Vec::new(), gone: BTreeMap::new() };
         cache.add_index(CONTROLLER_INDEX, |object| {
             object.controller().map(|owner| owner.uid.clone()).into_iter().collect()
         });
@@ -118,6 +122,7 @@ impl<K: Object> Cache<K> {
         }
         let key = known.map_or_else(|| Key::from(key), |(key, _)| key.clone());
         let new = Arc::new(object);
+        self.gone.remove(&key);
         let old =
             self.objects.insert(key.clone(), Entry { object: new.clone(), changed: now }).map(|entry| entry.object);
         for index in &mut self.indexes {
@@ -129,8 +134,13 @@ impl<K: Object> Cache<K> {
         Some(Change { key, old, new: Some(new) })
     }
 
-    pub(crate) fn remove(&mut self, key: &str) -> Option<Change<K>> {
+    pub(crate) fn remove(&mut self, key: &str, now: Timestamp) -> Option<Change<K>> {
         let (key, entry) = self.objects.remove_entry(key)?;
+        self.gone.insert(key.clone(), now);
+        if self.gone.len() > MAX_GONE {
+            let first = self.gone.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
+            first.and_then(|first| self.gone.remove(&first));
+        }
         for index in &mut self.indexes {
             index.remove(&key, &entry.object);
         }
@@ -141,7 +151,7 @@ impl<K: Object> Cache<K> {
     pub(crate) fn replace(&mut self, objects: Vec<K>, now: Timestamp) -> Vec<Change<K>> {
         let kept: BTreeSet<String> = objects.iter().map(Object::key).collect();
         let gone: Vec<Key> = self.objects.keys().filter(|key| !kept.contains(&***key)).cloned().collect();
-        let mut changes: Vec<Change<K>> = gone.iter().filter_map(|key| self.remove(key)).collect();
+        let mut changes: Vec<Change<K>> = gone.iter().filter_map(|key| self.remove(key, now)).collect();
         changes.extend(objects.into_iter().filter_map(|object| self.set(object, now)));
         changes
     }
@@ -152,6 +162,10 @@ impl<K: Object> Cache<K> {
 
     pub(crate) fn changed(&self, key: &str) -> Option<Timestamp> {
         self.objects.get(key).map(|entry| entry.changed)
+    }
+
+    pub(crate) fn gone(&self, key: &str) -> Option<Timestamp> {
+        self.gone.get(key).copied()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 
 use crate::informers::Written;
 use crate::{
-    Action, ApiError, Change, Context, IndexFn, Informers, Kind, QUEUE_BACKOFF, Queue, Recorder, View, Write, WriteKind,
+    Action, ApiError, Change, Context, IndexFn, Informers, Kind, QUEUE_BACKOFF, Queue, Recorder, Settings, View, Write,
+    WriteKind,
 };
 
 /// A write that the informers do not show after so long is waited for no more: it was undone in between.
@@ -84,9 +85,15 @@ impl Watches<'_> {
 }
 
 /// Starts `controllers`; they work once their informers are filled, until the context is cancelled.
-pub async fn run(controllers: &[Controller], context: &Context, informers: &Informers, recorder: &Recorder) {
-    let runners: Vec<Arc<Runner>> =
-        controllers.iter().map(|controller| Runner::new(*controller, context, informers, recorder)).collect();
+pub async fn run(
+    controllers: &[Controller],
+    settings: &Settings,
+    context: &Context,
+    informers: &Informers,
+    recorder: &Recorder,
+) {
+    let start = |controller: &Controller| Runner::new(*controller, settings, context, informers, recorder);
+    let runners: Vec<Arc<Runner>> = controllers.iter().map(start).collect();
     for runner in &runners {
         (runner.controller.watches)(&mut Watches { informers, runner: Some(runner) });
     }
@@ -111,6 +118,7 @@ struct Unseen {
 
 struct Runner {
     controller: Controller,
+    settings: Settings,
     context: Context,
     informers: Informers,
     recorder: Recorder,
@@ -119,10 +127,17 @@ struct Runner {
 }
 
 impl Runner {
-    fn new(controller: Controller, context: &Context, informers: &Informers, recorder: &Recorder) -> Arc<Self> {
+    fn new(
+        controller: Controller,
+        settings: &Settings,
+        context: &Context,
+        informers: &Informers,
+        recorder: &Recorder,
+    ) -> Arc<Self> {
+        let settings = settings.clone();
         let queue = Queue::new(context.clock.clone(), context.random.clone(), QUEUE_BACKOFF);
         let (context, informers, recorder) = (context.clone(), informers.clone(), recorder.clone());
-        Arc::new(Self { controller, context, informers, recorder, queue, unseen: Mutex::default() })
+        Arc::new(Self { controller, settings, context, informers, recorder, queue, unseen: Mutex::default() })
     }
 
     fn view(&self) -> View {
@@ -212,32 +227,26 @@ impl Acting<'_> {
         Ok(())
     }
 
-    fn one(&mut self, action: Action) -> BoxFuture<'_, Result<(), Failure>> {
+    fn one(&mut self, action: Action) -> BoxFuture<'_, Result<Value, Failure>> {
         async move {
             match action {
-                Action::Write(write) => self.write(&write).await.map(drop),
-                Action::Batch(actions) => self.batch(actions).await,
+                Action::Write(write) => return self.write(&write).await,
+                Action::Batch(actions) => self.batch(actions).await?,
                 Action::Then(action, next) => {
-                    let Action::Write(write) = *action else { return self.one(*action).await };
-                    let outcome = self.write(&write).await;
+                    let outcome = self.one(*action).await;
                     let next = match &outcome {
                         Ok(answer) => next(Ok(answer)),
                         Err(Failure::Api(error)) => next(Err(error)),
                         Err(Failure::Plan(_)) => Vec::new(),
                     };
                     let followed = self.all(next).await;
-                    outcome.and(followed)
+                    return outcome.and_then(|answer| followed.map(|()| answer));
                 }
-                Action::Event(occurrence) => {
-                    self.runner.recorder.record(*occurrence);
-                    Ok(())
-                }
-                Action::Requeue(after) => {
-                    self.runner.queue.add_after(self.key.to_owned(), after);
-                    Ok(())
-                }
-                Action::Fail(why) => Err(Failure::Plan(why)),
+                Action::Event(occurrence) => self.runner.recorder.record(*occurrence),
+                Action::Requeue(after) => self.runner.queue.add_after(self.key.to_owned(), after),
+                Action::Fail(why) => return Err(Failure::Plan(why)),
             }
+            Ok(Value::Null)
         }
         .boxed()
     }
@@ -256,7 +265,7 @@ impl Acting<'_> {
             let mut outcome = Ok(());
             for (written, result) in done {
                 self.written.extend(written);
-                outcome = outcome.and(result);
+                outcome = outcome.and(result.map(drop));
             }
             outcome?;
             size *= 2;

@@ -153,6 +153,12 @@ impl<K: Object> Informer<K> {
         self.0.cache.read().changed(key)
     }
 
+    /// When the object was last seen to go away, if that is remembered and it did not come back.
+    #[must_use]
+    pub fn gone(&self, key: &str) -> Option<Timestamp> {
+        self.0.cache.read().gone(key)
+    }
+
     /// How many objects there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -316,7 +322,8 @@ impl<K: Object> Reflector<K> {
                 revision
             }
             WatchEvent::Deleted(object) => {
-                self.informer.apply(|cache| cache.remove(&object.key()), object.resource_version());
+                self.informer
+                    .apply(|cache| cache.remove(&object.key(), self.context.clock.now()), object.resource_version());
                 object.resource_version().to_owned()
             }
             WatchEvent::Bookmark { resource_version, .. } => {

@@ -34,5 +34,5 @@ pub use queue::{QUEUE_BACKOFF, Queue};
 pub use recorder::{EventApi, Recorder, reference};
 pub use resource::{Kind, Object, PartialObject, Resource, key, split_key};
 pub use transport::{Body, BoxError, Client, full};
-pub use view::View;
+pub use view::{Settings, View};
 pub use watch::{WatchEvent, WatchStream};

@@ -1,5 +1,6 @@
 //! What a plan may look at.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use base::Random;
@@ -16,9 +17,23 @@ pub struct View {
     pub random: Random,
     /// What the controller declared to read.
     pub informers: Informers,
+    /// What the component was started with.
+    pub settings: Settings,
 }
 
+/// What a component was started with, of a type that only the component knows.
+pub type Settings = Arc<dyn Any + Send + Sync>;
+
 impl View {
+    /// What the component was started with.
+    ///
+    /// # Panics
+    /// The component was started with settings of another type.
+    #[must_use]
+    pub fn settings<T: 'static>(&self) -> &T {
+        self.settings.downcast_ref().expect("a component reads the settings that it started the driver with")
+    }
+
     /// The object of this key.
     #[must_use]
     pub fn get<K: Kind>(&self, key: &str) -> Option<Arc<K>> {
@@ -53,6 +68,12 @@ impl View {
     #[must_use]
     pub fn controlled_by<K: Kind>(&self, uid: &str) -> Vec<Arc<K>> {
         self.informers.of::<K>().controlled_by(uid)
+    }
+
+    /// When the object was last seen to go away, if that is remembered and it did not come back.
+    #[must_use]
+    pub fn gone<K: Kind>(&self, key: &str) -> Option<Timestamp> {
+        self.informers.of::<K>().gone(key)
     }
 
     /// When the object was last seen to change.
