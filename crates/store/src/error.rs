@@ -83,3 +83,13 @@ pub enum Error {
     #[error("the store is closed")]
     Closed,
 }
+
+impl Error {
+    pub(crate) fn opening(doing: String, source: io::Error) -> Self {
+        Self::Open { doing, source: Arc::new(source) }
+    }
+
+    pub(crate) fn failed(doing: String, source: io::Error) -> Self {
+        Self::Failed { doing, source: Arc::new(source) }
+    }
+}

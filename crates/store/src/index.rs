@@ -65,12 +65,10 @@ impl Index {
         let limit = range.limit.unwrap_or(usize::MAX);
         let (mut entries, mut count) = (Vec::new(), 0);
         for (key, versions) in self.keys_in(range) {
-            if !versions.exists_at(at) {
-                continue;
-            }
+            let Some((revision, live)) = versions.live_at(at) else { continue };
             count += 1;
             if entries.len() < limit {
-                entries.extend(versions.at(key, at));
+                entries.push(live.entry(key, revision));
             }
         }
         Ok(RangeResult { more: count > entries.len(), entries, count, revision: at })
@@ -84,15 +82,12 @@ impl Index {
     }
 
     fn readable(&self, at: Option<Revision>) -> Result<Revision, Error> {
-        let current = self.revision();
-        match at {
-            None => Ok(current),
-            Some(requested) if requested > current => Err(Error::Future { requested, current }),
-            Some(requested) if requested < self.compacted => {
-                Err(Error::Compacted { requested, oldest: self.compacted })
-            }
-            Some(requested) => Ok(requested),
+        let Some(at) = at else { return Ok(self.revision()) };
+        self.check_happened(at)?;
+        if at < self.compacted {
+            return Err(Error::Compacted { requested: at, oldest: self.compacted });
         }
+        Ok(at)
     }
 
     /// Makes a planned change.
@@ -130,22 +125,24 @@ impl Index {
         (from.0.max(self.compacted.0 + 1)..).map(Revision).zip(self.log.iter().skip(skip))
     }
 
-    /// Forgets what was superseded at or before `at`. The work is that of the forgotten changes, not of all keys.
+    /// Whether `at` has happened.
     ///
     /// # Errors
     /// [`Error::Future`].
-    pub fn compact(&mut self, at: Revision) -> Result<(), Error> {
+    pub fn check_happened(&self, at: Revision) -> Result<(), Error> {
         let current = self.revision();
-        if at > current {
-            return Err(Error::Future { requested: at, current });
-        }
+        if at > current { Err(Error::Future { requested: at, current }) } else { Ok(()) }
+    }
+
+    /// Forgets what was superseded at or before `at`. The work is that of the forgotten changes, not of all keys.
+    pub fn compact(&mut self, at: Revision) {
+        assert!(at <= self.revision(), "only what has happened is compacted");
         while self.compacted < at {
             self.compacted = self.compacted.next();
             let key = self.log.pop_front().expect("the log reaches up to the revision");
             self.forget(&key, at);
         }
         self.log.shrink_to(self.log.len().saturating_mul(2));
-        Ok(())
     }
 
     fn forget(&mut self, key: &Arc<str>, at: Revision) {
@@ -164,5 +161,17 @@ impl Index {
             let (revision, live) = versions.live()?;
             Some((key, revision, live))
         })
+    }
+
+    /// The first `limit` entries after the key `after` that exist at `at`, which must not be compacted.
+    pub fn live_at(&self, after: Option<&str>, at: Revision, limit: usize) -> Vec<(Arc<str>, Revision, Live)> {
+        assert!(at >= self.compacted, "only known history is read");
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let entries = self.keys.range::<str, _>((from, Bound::Unbounded));
+        let live = entries.filter_map(|(key, versions)| {
+            let (revision, live) = versions.live_at(at)?;
+            Some((key.clone(), revision, live.clone()))
+        });
+        live.take(limit).collect()
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: what a reader or a watcher sees is acknowledged or about to be, and is on disk in a durable engine.
 
+pub mod embedded;
 mod entry;
 mod error;
 mod expiry;

@@ -36,7 +36,7 @@ impl Store for Memory {
     }
 
     async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<WriteOutcome, Error> {
-        write(&self.shared, &self.clock, Request::new(key, expect, change)?)
+        write(&self.shared, Request::new(key, expect, change, self.clock.now())?)
     }
 
     async fn watch(&self, prefix: &str, after: Revision) -> Result<WatchStream, Error> {
@@ -48,7 +48,9 @@ impl Store for Memory {
     }
 
     async fn compact(&self, at: Revision) -> Result<(), Error> {
-        self.shared.compact(at)
+        self.shared.check_happened(at)?;
+        self.shared.compact(at);
+        Ok(())
     }
 
     async fn revision(&self) -> Result<Revision, Error> {
@@ -66,24 +68,20 @@ impl Drop for Memory {
     }
 }
 
-fn write(shared: &Shared, clock: &Clock, request: Request) -> Result<WriteOutcome, Error> {
+fn write(shared: &Shared, request: Request) -> Result<WriteOutcome, Error> {
     let outcome = shared.decide(|index| {
         let previous = index.current(&request.key);
-        let record = plan(request, previous.as_ref(), index.revision().next(), clock.now())?;
+        let record = plan(request, previous.as_ref(), index.revision().next())?;
         let revision = record.as_ref().map_or(index.revision(), |record| record.revision);
         Ok((record, WriteOutcome { revision, previous }))
     })?;
     if let Some(at) = shared.history_overflow() {
-        shared.compact(at)?;
+        shared.compact(at);
     }
     Ok(outcome)
 }
 
 async fn expire(shared: Arc<Shared>, clock: Clock) {
-    let delete = |key: Arc<str>, revision| {
-        let request = Request { key, expect: Expect::Revision(revision), change: Change::Delete };
-        let deleted = write(&shared, &clock, request).map(drop);
-        std::future::ready(deleted)
-    };
+    let delete = |key, revision| std::future::ready(write(&shared, Request::expire(key, revision)).map(drop));
     expiry::run(shared.clone(), clock.clone(), delete).await;
 }

@@ -1,8 +1,10 @@
 //! Decides what a write does, without doing it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::{Change, Entry, Error, Expect, Revision};
 
@@ -46,28 +48,37 @@ impl Live {
     }
 }
 
-/// A write as it was asked for.
+/// A write as it was asked for, with its limits checked and its time to live turned into a time.
 #[derive(Debug)]
 pub struct Request {
     /// Which key.
     pub key: Arc<str>,
     /// What must be true of it.
     pub expect: Expect,
-    /// What to do with it.
-    pub change: Change,
+    /// The new value and when it expires; `None` to delete.
+    pub put: Option<(Bytes, Option<Seconds>)>,
 }
 
 impl Request {
-    /// Checks the limits.
+    /// Of a caller, at `now`.
     ///
     /// # Errors
     /// [`Error::TooLarge`].
-    pub fn new(key: &str, expect: Expect, change: Change) -> Result<Self, Error> {
-        at_most("a key", key.len(), KEY_LIMIT)?;
-        if let Change::Put { value, .. } = &change {
-            at_most("a value", value.len(), VALUE_LIMIT)?;
-        }
-        Ok(Self { key: key.into(), expect, change })
+    pub fn new(key: &str, expect: Expect, change: Change, now: Timestamp) -> Result<Self, Error> {
+        at_most("the key", key.len(), KEY_LIMIT)?;
+        let put = match change {
+            Change::Put { value, ttl } => {
+                at_most("the value", value.len(), VALUE_LIMIT)?;
+                Some((value, ttl.map(|ttl| deadline(now, ttl))))
+            }
+            Change::Delete => None,
+        };
+        Ok(Self { key: key.into(), expect, put })
+    }
+
+    /// Deletes what expired, unless it was changed since `revision`.
+    pub fn expire(key: Arc<str>, revision: Revision) -> Self {
+        Self { key, expect: Expect::Revision(revision), put: None }
     }
 }
 
@@ -79,12 +90,7 @@ fn at_most(what: &'static str, bytes: usize, limit: usize) -> Result<(), Error> 
 ///
 /// # Errors
 /// [`Error::Conflict`].
-pub fn plan(
-    request: Request,
-    current: Option<&Entry>,
-    revision: Revision,
-    now: jiff::Timestamp,
-) -> Result<Option<Record>, Error> {
+pub fn plan(request: Request, current: Option<&Entry>, revision: Revision) -> Result<Option<Record>, Error> {
     let holds = match request.expect {
         Expect::Any => true,
         Expect::Absent => current.is_none(),
@@ -93,31 +99,28 @@ pub fn plan(
     if !holds {
         return Err(Error::Conflict { current: current.cloned() });
     }
-    let live = match request.change {
-        Change::Delete if current.is_none() => return Ok(None),
-        Change::Delete => None,
-        Change::Put { value, ttl } => Some(Live {
-            value,
-            create: current.map_or(revision, |entry| entry.create),
-            version: current.map_or(1, |entry| entry.version + 1),
-            expires: ttl.map(|ttl| deadline(now, ttl)),
-        }),
-    };
+    if request.put.is_none() && current.is_none() {
+        return Ok(None);
+    }
+    let live = request.put.map(|(value, expires)| Live {
+        value,
+        create: current.map_or(revision, |entry| entry.create),
+        version: current.map_or(1, |entry| entry.version + 1),
+        expires,
+    });
     // The key that the store has already is shared, not kept twice.
     let key = current.map_or(request.key, |entry| entry.key.clone());
     Ok(Some(Record { key, revision, live }))
 }
 
 /// Whole seconds, so that entries put together expire together and the timer wakes at most once a second.
-fn deadline(now: jiff::Timestamp, ttl: std::time::Duration) -> Seconds {
+fn deadline(now: Timestamp, ttl: Duration) -> Seconds {
     let milliseconds = now.as_millisecond().saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
     milliseconds.div_euclid(1000) + i64::from(milliseconds.rem_euclid(1000) > 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -134,15 +137,15 @@ mod tests {
             (Expect::Revision(Revision(5)), None, false),
         ];
         for (expect, current, holds) in cases {
-            let request = Request::new("a", expect, Change::put("x")).unwrap();
-            let planned = plan(request, current, Revision(9), jiff::Timestamp::UNIX_EPOCH);
+            let request = Request::new("a", expect, Change::put("x"), Timestamp::UNIX_EPOCH).unwrap();
+            let planned = plan(request, current, Revision(9));
             assert_eq!(planned.is_ok(), holds, "{expect:?} {current:?}");
         }
     }
 
     #[test]
     fn lives_end_on_whole_seconds() {
-        let epoch = jiff::Timestamp::UNIX_EPOCH;
+        let epoch = Timestamp::UNIX_EPOCH;
         assert_eq!(deadline(epoch, Duration::from_millis(1)), 1);
         assert_eq!(deadline(epoch, Duration::from_secs(1)), 1);
         assert_eq!(deadline(epoch + Duration::from_millis(500), Duration::from_secs(1)), 2);
@@ -152,8 +155,8 @@ mod tests {
     fn a_put_keeps_the_creation_and_counts() {
         let entry =
             Entry { key: "a".into(), value: Bytes::new(), create: Revision(3), revision: Revision(5), version: 2 };
-        let request = Request::new("a", Expect::Any, Change::put("x")).unwrap();
-        let record = plan(request, Some(&entry), Revision(9), jiff::Timestamp::UNIX_EPOCH).unwrap().unwrap();
+        let request = Request::new("a", Expect::Any, Change::put("x"), Timestamp::UNIX_EPOCH).unwrap();
+        let record = plan(request, Some(&entry), Revision(9)).unwrap().unwrap();
         let live = record.live.unwrap();
         assert_eq!((live.create, live.version), (Revision(3), 3));
     }

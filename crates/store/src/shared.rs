@@ -128,16 +128,17 @@ impl Shared {
         (state.index.superseded_bytes() > HISTORY_LIMIT_BYTES).then(|| Revision(oldest + (newest - oldest).div_ceil(2)))
     }
 
-    /// See [`crate::Store::compact`].
-    pub fn compact(&self, at: Revision) -> Result<(), Error> {
+    /// Whether the store is open and `at` has happened.
+    pub fn check_happened(&self, at: Revision) -> Result<(), Error> {
+        self.open_index(|index| index.check_happened(at))
+    }
+
+    /// Forgets the history up to `at`, which has happened.
+    pub fn compact(&self, at: Revision) {
         let mut state = self.state.write();
-        if state.closed {
-            return Err(Error::Closed);
-        }
-        state.index.compact(at)?;
         state.each_watcher(|watcher| watcher.compacted(at));
         state.watchers.retain(|known| known.strong_count() > 0);
-        Ok(())
+        state.index.compact(at);
     }
 
     /// Which entries are over at `now`, at most `limit` of them.

@@ -48,13 +48,14 @@ impl Versions {
 
     /// The entry as it was at `at`.
     pub fn at(&self, key: &Arc<str>, at: Revision) -> Option<Entry> {
-        let version = self.version_at(at)?;
-        Some(version.live.as_ref()?.entry(key, version.revision))
+        let (revision, live) = self.live_at(at)?;
+        Some(live.entry(key, revision))
     }
 
-    /// Whether the key existed at `at`.
-    pub fn exists_at(&self, at: Revision) -> bool {
-        self.version_at(at).is_some_and(|version| version.live.is_some())
+    /// The value as it was at `at`, if the key existed, and when it was changed.
+    pub fn live_at(&self, at: Revision) -> Option<(Revision, &Live)> {
+        let version = self.version_at(at)?;
+        Some((version.revision, version.live.as_ref()?))
     }
 
     fn version_at(&self, at: Revision) -> Option<&Version> {
