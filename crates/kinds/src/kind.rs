@@ -42,6 +42,8 @@ pub struct Kind {
     pub selectable: &'static [Selectable],
     /// How a PUT may create and how it may overwrite.
     pub writes: Writes,
+    /// Whether a new object may bring a status.
+    pub creates_status: bool,
     /// When `metadata.generation` counts.
     pub generation: Generation,
     /// Whether a deletion without a wish orphans what the object owns.
@@ -170,6 +172,7 @@ pub const BASE: Kind = Kind {
     row_conditions: |_| Vec::new(),
     selectable: &[],
     writes: Writes { create_on_update: false, unconditional: true },
+    creates_status: false,
     generation: Generation::None,
     orphans_dependents: false,
     grace: None,

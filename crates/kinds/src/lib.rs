@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 pub mod core;
 pub mod kind;
+pub mod pod_spec;
 pub mod strategy;
 pub mod table;
 pub mod validate;

@@ -13,7 +13,7 @@ impl Kind {
     pub fn prepare_for_create(&self, object: &mut Value, context: &Context<'_>) {
         meta::set_deletion_timestamp(object, None);
         meta::set_deletion_grace_period_seconds(object, None);
-        if self.has_status() {
+        if self.has_status() && !self.creates_status {
             reset_status(object);
         }
         (self.prepare_create)(object, context);

@@ -170,11 +170,20 @@ fn owner_reference(owner: &Value, path: &Path) -> Errors {
 fn finalizers(object: &Value, path: &Path) -> Errors {
     let all: Vec<&str> = meta::finalizers(object).collect();
     let mut errors: Errors = all.iter().flat_map(|name| label_name(name, path)).collect();
+    errors.extend(all.iter().enumerate().filter_map(|(i, name)| standard_finalizer(name, &path.index(i))));
     if all.contains(&"orphan") && all.contains(&"foregroundDeletion") {
         let detail = "finalizer orphan and foregroundDeletion cannot be both set";
         errors.push(Error::invalid(path, Value::from(all), detail));
     }
     errors
+}
+
+/// A finalizer without a domain must be one of Kubernetes' own.
+#[must_use]
+pub fn standard_finalizer(name: &str, path: &Path) -> Option<Error> {
+    let known = name.contains('/') || matches!(name, "kubernetes" | "orphan" | "foregroundDeletion");
+    let detail = "name is neither a standard finalizer name nor is it fully qualified";
+    (!known).then(|| Error::invalid(path, name, detail))
 }
 
 fn no_new_finalizers(new: &Value, old: &Value, path: &Path) -> Option<Error> {

@@ -1,0 +1,204 @@
+//! Node: a machine that runs pods.
+
+use jiff::Timestamp;
+use machinery::field::{Error, Errors, Path};
+use machinery::{Object, Value, meta, value};
+
+use crate::kind::{ALL_VERBS, BASE, Context, Kind, STATUS, SUBRESOURCE, Subresource, keep_spec, selectable};
+use crate::table::{AGE, Describe, NAME, age, str, str_or, text};
+use crate::validate::metadata::{label_name, sorted};
+use crate::validate::resources::amount_of;
+use crate::validate::{cidr, one_of};
+
+const STATUS_SCHEMA: &str = "io.k8s.api.core.v1.NodeStatus";
+const SYSTEM_INFO: &str = "io.k8s.api.core.v1.NodeSystemInfo";
+const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    kind: "Node",
+    plural: "nodes",
+    short_names: &["no"],
+    namespaced: false,
+    storage: "minions",
+    schema: "io.k8s.api.core.v1.Node",
+    verbs: ALL_VERBS,
+    subresources: &[
+        Subresource {
+            name: "proxy",
+            body: ("", "v1", "NodeProxyOptions"),
+            verbs: &["create", "delete", "get", "patch", "update"],
+            ..SUBRESOURCE
+        },
+        Subresource { prepare: prepare_status, validate: |new, _| status(new), ..STATUS },
+    ],
+    columns: &[
+        NAME,
+        text("Status", Describe::Text("The status of the node")),
+        text("Roles", Describe::Text("The roles of the node")),
+        AGE,
+        text("Version", Describe::Field(SYSTEM_INFO, "kubeletVersion")),
+        text("Internal-IP", Describe::Field(STATUS_SCHEMA, "addresses")).wide(),
+        text("External-IP", Describe::Field(STATUS_SCHEMA, "addresses")).wide(),
+        text("OS-Image", Describe::Field(SYSTEM_INFO, "osImage")).wide(),
+        text("Kernel-Version", Describe::Field(SYSTEM_INFO, "kernelVersion")).wide(),
+        text("Container-Runtime", Describe::Field(SYSTEM_INFO, "containerRuntimeVersion")).wide(),
+    ],
+    row,
+    selectable: selectable!["metadata.name", "spec.unschedulable"],
+    creates_status: true,
+    default,
+    validate,
+    validate_update,
+    ..BASE
+};
+
+fn row(node: &Value, now: Timestamp) -> Vec<Value> {
+    let info = |field: &str| str_or(node, &["status", "nodeInfo", field], "<unknown>");
+    vec![
+        meta::name(node).into(),
+        status_text(node).into(),
+        roles(node).into(),
+        age(node, now),
+        str(node, &["status", "nodeInfo", "kubeletVersion"]),
+        address(node, "InternalIP"),
+        address(node, "ExternalIP"),
+        info("osImage"),
+        info("kernelVersion"),
+        info("containerRuntimeVersion"),
+    ]
+}
+
+fn status_text(node: &Value) -> String {
+    let ready = node.items_at(&["status", "conditions"]).iter().find(|c| c.str_at(&["type"]) == Some("Ready"));
+    let ready = match ready.map(|condition| condition.str_at(&["status"])) {
+        Some(Some("True")) => "Ready",
+        Some(_) => "NotReady",
+        None => "Unknown",
+    };
+    if node.bool_at(&["spec", "unschedulable"]) == Some(true) {
+        return format!("{ready},SchedulingDisabled");
+    }
+    ready.to_owned()
+}
+
+fn roles(node: &Value) -> String {
+    let mut roles: Vec<&str> = Vec::new();
+    for (key, value) in meta::labels(node).into_iter().flat_map(Object::iter) {
+        let role = match key.strip_prefix(ROLE_PREFIX) {
+            Some(role) => role,
+            None if key == "kubernetes.io/role" => value.as_str().unwrap_or_default(),
+            None => continue,
+        };
+        if !role.is_empty() {
+            roles.push(role);
+        }
+    }
+    roles.sort_unstable();
+    roles.dedup();
+    if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") }
+}
+
+fn address(node: &Value, kind: &str) -> Value {
+    let found = node.items_at(&["status", "addresses"]).iter().find(|a| a.str_at(&["type"]) == Some(kind));
+    found.and_then(|a| a.str_at(&["address"])).unwrap_or("<none>").into()
+}
+
+/// What can be allocated is everything, unless the node says less.
+fn default(node: &mut Value) {
+    let Some(capacity) = node.at(&["status", "capacity"]).cloned() else { return };
+    if node.at(&["status", "allocatable"]).is_none() {
+        node.set_at(&["status", "allocatable"], capacity);
+    }
+}
+
+fn prepare_status(new: &mut Value, old: &Value, _: &Context<'_>) {
+    keep_spec(new, old);
+}
+
+fn validate(node: &Value) -> Errors {
+    let mut errors = taints(node);
+    errors.extend(pod_cidrs(node));
+    errors.extend(status(node));
+    errors
+}
+
+fn status(node: &Value) -> Errors {
+    let mut errors = Errors::new();
+    for field in ["capacity", "allocatable"] {
+        for (name, amount) in sorted(node.at(&["status", field]).and_then(Value::as_object)) {
+            errors.extend(amount_of(name, amount, &Path::new("status").child(field).child(name)));
+        }
+    }
+    errors
+}
+
+fn taints(node: &Value) -> Errors {
+    let path = Path::new("metadata.taints");
+    let mut errors = Errors::new();
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for (i, taint) in node.items_at(&["spec", "taints"]).iter().enumerate() {
+        let path = path.index(i);
+        let text = |field: &str| taint.str_at(&[field]).unwrap_or_default();
+        errors.extend(label_name(text("key"), &path.child("key")));
+        let value = text("value");
+        errors.extend(crate::validate::text(machinery::names::is_label_value, value, &path.child("value")));
+        errors.extend(effect(text("effect"), &path.child("effect")));
+        if seen.contains(&(text("key"), text("effect"))) {
+            let shown = value!({
+                "Key": (text("key")), "Value": value, "Effect": (text("effect")),
+                "TimeAdded": (taint.get("timeAdded").cloned()),
+            });
+            let mut error = Error::duplicate(&path, shown);
+            "taints must be unique by key and effect pair".clone_into(&mut error.detail);
+            errors.push(error);
+        }
+        seen.push((text("key"), text("effect")));
+    }
+    errors
+}
+
+fn effect(effect: &str, path: &Path) -> Option<Error> {
+    if effect.is_empty() {
+        return Some(Error::required(path, ""));
+    }
+    one_of(effect, &["NoSchedule", "PreferNoSchedule", "NoExecute"], path)
+}
+
+fn pod_cidrs(node: &Value) -> Errors {
+    let path = Path::new("spec.podCIDRs");
+    let all: Vec<&str> = node.items_at(&["spec", "podCIDRs"]).iter().filter_map(Value::as_str).collect();
+    let mut errors: Errors = all.iter().enumerate().filter_map(|(i, range)| cidr(range, &path.index(i))).collect();
+    let families: Vec<bool> =
+        all.iter().filter_map(|range| crate::validate::parse_cidr(range)).map(|net| net.addr().is_ipv4()).collect();
+    let dual = families.len() == 2 && families[0] != families[1];
+    if all.len() > 1 && errors.is_empty() && !dual {
+        let detail = "may specify no more than one CIDR for each IP family";
+        errors.push(Error::invalid(&path, Value::from(all), detail));
+    }
+    errors
+}
+
+fn validate_update(new: &Value, old: &Value) -> Errors {
+    let mut errors = validate(new);
+    let spec = |object: &Value| object.get("spec").cloned().unwrap_or_else(Value::object);
+    let (new_spec, mut expected) = (spec(new), spec(old));
+    for (field, name) in [("podCIDRs", "podCIDR"), ("providerID", "providerID")] {
+        let unset = expected.get(field).is_none_or(|v| v.as_str().is_some_and(str::is_empty));
+        if !unset && expected.get(field) != new_spec.get(field) {
+            let detail = format!("node updates may not change {name} except from \"\" to valid");
+            errors.push(Error::forbidden(&Path::new("spec").child(field), detail));
+        }
+    }
+    for field in ["podCIDRs", "podCIDR", "providerID", "unschedulable", "taints", "configSource"] {
+        match new_spec.get(field) {
+            Some(value) => expected.set_at(&[field], value.clone()),
+            None => drop(expected.remove_at(&[field])),
+        }
+    }
+    if expected != new_spec {
+        let detail = "node updates may only change labels, taints, or capacity (or configSource, if the DynamicKubeletConfig feature gate is enabled)";
+        errors.push(Error::forbidden(&Path::new("spec"), detail));
+    }
+    errors
+}

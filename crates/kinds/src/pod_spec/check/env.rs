@@ -1,0 +1,172 @@
+//! Environment variables and where their values come from.
+
+use machinery::field::{Error, Errors, Path};
+use machinery::{Value, names};
+
+use super::filled;
+use crate::validate::{one_of, text};
+
+const VALUE_SOURCES: [&str; 5] = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
+const FIELDS: [&str; 11] = [
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+const ENV_FIELDS: [&str; 9] = [
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+const RESOURCES: [&str; 6] = [
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
+/// What is wrong with a list of variables.
+pub(super) fn variables(all: &[Value], path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for (i, variable) in all.iter().enumerate() {
+        let path = path.index(i);
+        match filled(variable, "name") {
+            None => errors.push(Error::required(&path.child("name"), "")),
+            Some(name) => errors.extend(text(names::is_relaxed_env_var_name, name, &path.child("name"))),
+        }
+        errors.extend(value_from(variable, &path.child("valueFrom")));
+    }
+    errors
+}
+
+/// What is wrong with a list of whole config maps and secrets.
+pub(super) fn sources(all: &[Value], path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for (i, source) in all.iter().enumerate() {
+        let item = path.index(i);
+        if let Some(prefix) = filled(source, "prefix") {
+            errors.extend(text(names::is_relaxed_env_var_name, prefix, &item.child("prefix")));
+        }
+        let refs = ["configMapRef", "secretRef"].map(|field| (field, source.get(field).filter(|v| !v.is_null())));
+        for (field, reference) in refs.iter().filter_map(|(field, r)| Some((field, (*r)?))) {
+            let name = reference.str_at(&["name"]).unwrap_or_default();
+            errors.extend(text(names::is_dns1123_subdomain, name, &item.child(field).child("name")));
+        }
+        match refs.iter().filter(|(_, reference)| reference.is_some()).count() {
+            0 => errors.push(Error::invalid(path, "", "must specify one of: `configMapRef` or `secretRef`")),
+            1 => {}
+            _ => errors.push(Error::invalid(path, "", "may not have more than one field specified at a time")),
+        }
+    }
+    errors
+}
+
+/// What is wrong with a reference to a field of the pod; `fields` are those that fit here.
+pub(super) fn field_reference(reference: &Value, env: bool, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    if filled(reference, "apiVersion").is_none() {
+        errors.push(Error::required(&path.child("apiVersion"), ""));
+        return errors;
+    }
+    let Some(field) = filled(reference, "fieldPath") else {
+        errors.push(Error::required(&path.child("fieldPath"), ""));
+        return errors;
+    };
+    let path = path.child("fieldPath");
+    if let Some((map, key)) = subscript(field) {
+        match map {
+            "metadata.annotations" => errors.extend(
+                names::is_qualified_name(&key.to_lowercase()).into_iter().map(|m| Error::invalid(&path, key, m)),
+            ),
+            "metadata.labels" => errors.extend(text(names::is_qualified_name, key, &path)),
+            _ => errors.push(Error::invalid(&path, field, "does not support subscript")),
+        }
+        return errors;
+    }
+    if !FIELDS.contains(&field) {
+        let detail = format!("error converting fieldPath: field label not supported: {field}");
+        errors.push(Error::invalid(&path, field, detail));
+    } else if env {
+        errors.extend(one_of(field, &ENV_FIELDS, &path));
+    } else {
+        let supported =
+            ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+        errors.extend(one_of(field, &supported, &path));
+    }
+    errors
+}
+
+/// What is wrong with a reference to an amount of a container.
+pub(super) fn resource_reference(reference: &Value, volume: bool, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    if volume && filled(reference, "containerName").is_none() {
+        errors.push(Error::required(&path.child("containerName"), ""));
+        return errors;
+    }
+    let Some(resource) = filled(reference, "resource") else {
+        errors.push(Error::required(&path.child("resource"), ""));
+        return errors;
+    };
+    if !resource.contains(".hugepages-") {
+        errors.extend(one_of(resource, &RESOURCES, &path.child("resource")));
+    }
+    errors
+}
+
+fn value_from(variable: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let Some(source) = variable.get("valueFrom").filter(|source| !source.is_null()) else { return errors };
+    let mut count = 0;
+    for field in VALUE_SOURCES {
+        let Some(reference) = source.get(field).filter(|reference| !reference.is_null()) else { continue };
+        count += 1;
+        let path = path.child(field);
+        errors.extend(match field {
+            "fieldRef" => field_reference(reference, true, &path),
+            "resourceFieldRef" => resource_reference(reference, false, &path),
+            "fileKeyRef" => Errors::new(),
+            _ => key_reference(reference, &path),
+        });
+    }
+    let filled_value = filled(variable, "value").is_some();
+    if count == 0 {
+        let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
+        errors.push(Error::invalid(path, "", detail));
+    } else if filled_value {
+        errors.push(Error::invalid(path, "", "may not be specified when `value` is not empty"));
+    } else if count > 1 {
+        errors.push(Error::invalid(path, "", "may not have more than one field specified at a time"));
+    }
+    errors
+}
+
+fn key_reference(reference: &Value, path: &Path) -> Errors {
+    let name = reference.str_at(&["name"]).unwrap_or_default();
+    let mut errors: Errors = text(names::is_dns1123_subdomain, name, &path.child("name")).collect();
+    match filled(reference, "key") {
+        None => errors.push(Error::required(&path.child("key"), "")),
+        Some(key) => errors.extend(text(names::is_config_map_key, key, &path.child("key"))),
+    }
+    errors
+}
+
+/// Map and key of `metadata.labels['key']`.
+fn subscript(field: &str) -> Option<(&str, &str)> {
+    let (map, rest) = field.split_once("['")?;
+    Some((map, rest.strip_suffix("']")?))
+}

@@ -1,0 +1,158 @@
+//! What is wrong with a pod spec, in upstream's order.
+
+use machinery::field::{Error, Errors, Path};
+use machinery::{Value, names};
+
+use crate::validate::{ip, metadata, one_of, text};
+
+pub mod containers;
+mod env;
+mod probes;
+mod scheduling;
+mod security;
+mod volumes;
+
+pub use scheduling::{gates_update, shown_toleration, toleration_list};
+pub use volumes::one as volume_source;
+
+/// What is wrong with the spec of a pod or template.
+#[must_use]
+pub fn pod_spec(spec: &Value, path: &Path) -> Errors {
+    let mut errors = volumes::volumes(spec, &path.child("volumes"));
+    errors.extend(containers::all(spec, path));
+    errors.extend(policies(spec, path));
+    let node_selector = spec.get("nodeSelector").and_then(Value::as_object);
+    errors.extend(metadata::labels(node_selector, &path.child("nodeSelector")));
+    errors.extend(security::pod(spec, path));
+    errors.extend(scheduling::affinity(spec.get("affinity"), &path.child("affinity")));
+    errors.extend(dns_config(spec, &path.child("dnsConfig")));
+    errors.extend(scheduling::gates(spec, path));
+    errors.extend(scheduling::topology(
+        spec.items_at(&["topologySpreadConstraints"]),
+        &path.child("topologySpreadConstraints"),
+    ));
+    errors.extend(security::host_users(spec, path));
+    errors.extend(named(spec, path));
+    errors.extend(scheduling::toleration_list(spec.items_at(&["tolerations"]), &path.child("tolerations")));
+    errors.extend(host_aliases(spec.items_at(&["hostAliases"]), &path.child("hostAliases")));
+    errors.extend(classes(spec, path));
+    errors
+}
+
+/// The text at `field` if it is not empty.
+fn filled<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
+    object.str_at(&[field]).filter(|text| !text.is_empty())
+}
+
+fn policies(spec: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let mut check = |field: &str, supported: &[&str]| match filled(spec, field) {
+        None => errors.push(Error::required(&path.child(field), "")),
+        Some(policy) => errors.extend(one_of(policy, supported, &path.child(field))),
+    };
+    check("restartPolicy", &["Always", "OnFailure", "Never"]);
+    check("dnsPolicy", &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
+    errors
+}
+
+fn dns_config(spec: &Value, path: &Path) -> Errors {
+    let none = filled(spec, "dnsPolicy") == Some("None");
+    let Some(config) = spec.get("dnsConfig").filter(|config| !config.is_null()) else {
+        let detail = "must provide `dnsConfig` when `dnsPolicy` is None";
+        return none.then(|| Error::required(path, detail)).into_iter().collect();
+    };
+    let mut errors = Errors::new();
+    let servers = config.items_at(&["nameservers"]);
+    if none && servers.is_empty() {
+        errors.push(Error::required(
+            &path.child("nameservers"),
+            "must provide at least one DNS nameserver when `dnsPolicy` is None",
+        ));
+    }
+    if servers.len() > 3 {
+        let detail = "must not have more than 3 nameservers";
+        errors.push(Error::invalid(&path.child("nameservers"), Value::Array(servers.to_vec()), detail));
+    }
+    for (i, server) in servers.iter().filter_map(Value::as_str).enumerate() {
+        errors.extend(ip(server, &path.child("nameservers").index(i)));
+    }
+    let searches: Vec<&str> = config.items_at(&["searches"]).iter().filter_map(Value::as_str).collect();
+    if searches.len() > 32 {
+        errors.push(Error::invalid(
+            &path.child("searches"),
+            Value::from(searches.clone()),
+            "must not have more than 32 search paths",
+        ));
+    }
+    for (i, search) in searches.iter().enumerate().filter(|(_, search)| **search != ".") {
+        let search = search.strip_suffix('.').unwrap_or(search);
+        errors.extend(text(names::is_dns1123_subdomain_with_underscore, search, &path.child("searches").index(i)));
+    }
+    for (i, option) in config.items_at(&["options"]).iter().enumerate() {
+        if filled(option, "name").is_none() {
+            errors.push(Error::required(&path.child("options").index(i), "must not be empty"));
+        }
+    }
+    errors
+}
+
+fn named(spec: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for (i, gate) in spec.items_at(&["readinessGates"]).iter().enumerate() {
+        let kind = gate.str_at(&["conditionType"]).unwrap_or_default();
+        let path = path.child("readinessGates").index(i).child("conditionType");
+        errors.extend(text(names::is_qualified_name, kind, &path));
+    }
+    for field in ["serviceAccountName", "nodeName"] {
+        let value = filled(spec, field);
+        errors.extend(
+            value
+                .into_iter()
+                .flat_map(|v| text(names::is_dns1123_subdomain, v, &path.child(field)).collect::<Errors>()),
+        );
+    }
+    if let Some(seconds) = spec.int_at(&["activeDeadlineSeconds"]).filter(|s| !(1..=i64::from(i32::MAX)).contains(s)) {
+        let detail = names::inclusive_range(1, i32::MAX.into());
+        errors.push(Error::invalid(&path.child("activeDeadlineSeconds"), seconds, detail));
+    }
+    for field in ["hostname", "subdomain"] {
+        let value = filled(spec, field);
+        errors.extend(
+            value.into_iter().flat_map(|v| text(names::is_dns1123_label, v, &path.child(field)).collect::<Errors>()),
+        );
+    }
+    errors
+}
+
+fn host_aliases(aliases: &[Value], path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for (i, alias) in aliases.iter().enumerate() {
+        let path = path.index(i);
+        errors.extend(ip(alias.str_at(&["ip"]).unwrap_or_default(), &path.child("ip")));
+        for (j, name) in alias.items_at(&["hostnames"]).iter().filter_map(Value::as_str).enumerate() {
+            errors.extend(text(names::is_dns1123_subdomain, name, &path.child("hostnames").index(j)));
+        }
+    }
+    errors
+}
+
+fn classes(spec: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for field in ["priorityClassName", "runtimeClassName"] {
+        let value = filled(spec, field);
+        errors.extend(
+            value
+                .into_iter()
+                .flat_map(|v| text(names::is_dns1123_subdomain, v, &path.child(field)).collect::<Errors>()),
+        );
+    }
+    let policy = filled(spec, "preemptionPolicy");
+    errors.extend(policy.and_then(|p| one_of(p, &["Never", "PreemptLowerPriority"], &path.child("preemptionPolicy"))));
+    for (name, amount) in metadata::sorted(spec.get("overhead").and_then(Value::as_object)) {
+        let path = path.child("overhead").key(name);
+        errors.extend(crate::validate::resources::container_resource(name, amount, &path));
+    }
+    let os = spec.str_at(&["os", "name"]);
+    errors.extend(os.and_then(|os| one_of(os, &["linux", "windows"], &path.child("os.name"))));
+    errors
+}
