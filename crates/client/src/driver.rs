@@ -141,7 +141,12 @@ impl Runner {
     }
 
     fn view(&self) -> View {
-        View { now: self.context.clock.now(), random: self.context.random.clone(), informers: self.informers.clone() }
+        View {
+            now: self.context.clock.now(),
+            random: self.context.random.clone(),
+            informers: self.informers.clone(),
+            settings: self.settings.clone(),
+        }
     }
 
     async fn work(self: Arc<Self>) {
