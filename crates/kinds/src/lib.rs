@@ -5,8 +5,14 @@
 
 use std::sync::LazyLock;
 
+pub mod authentication;
+pub mod authorization;
+pub mod coordination;
 pub mod core;
+pub mod discovery;
 pub mod kind;
+pub mod rbac;
+pub mod scheduling;
 pub mod pod_spec;
 pub mod strategy;
 pub mod table;
@@ -16,7 +22,15 @@ pub use kind::{Context, Conversion, Generation, Kind, NameRule, Selectable, Subr
 pub use table::{Column, Describe};
 
 /// The kinds of each group and version, in discovery's order.
-static GROUPS: &[&[&Kind]] = &[core::ALL];
+static GROUPS: &[&[&Kind]] = &[
+    core::ALL,
+    authentication::ALL,
+    authorization::ALL,
+    coordination::ALL,
+    discovery::ALL,
+    rbac::ALL,
+    scheduling::ALL,
+];
 
 /// Every kind.
 #[must_use]
