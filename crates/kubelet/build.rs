@@ -2,7 +2,7 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = protox::compile(["cri.proto", "containerd_events.proto"], ["proto"])?;
+    let files = protox::compile(["cri.proto", "containerd_events.proto", "health.proto"], ["proto"])?;
     tonic_prost_build::configure().build_server(false).compile_fds(files)?;
     Ok(())
 }

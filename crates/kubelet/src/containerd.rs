@@ -14,8 +14,8 @@ use std::time::Duration;
 use base::{CancellationToken, Clock};
 
 pub use self::config::Settings;
-pub use self::teardown::stop;
 use self::process::Running;
+pub use self::teardown::stop;
 use crate::pause;
 use crate::runtime::Runtime;
 
@@ -32,10 +32,14 @@ const SOCKET_PATH_LIMIT: usize = 100;
 #[derive(Debug, thiserror::Error)]
 pub enum ContainerdError {
     /// It is not installed.
-    #[error("containerd was not found in $PATH: install containerd and runc, or name a runtime with --container-runtime-endpoint")]
+    #[error(
+        "containerd was not found in $PATH: install containerd and runc, or name a runtime with --container-runtime-endpoint"
+    )]
     NotFound,
     /// The data directory lies too deep.
-    #[error("the path {0} is too long for a socket ({SOCKET_PATH_LIMIT} bytes at most): choose a shorter data directory")]
+    #[error(
+        "the path {0} is too long for a socket ({SOCKET_PATH_LIMIT} bytes at most): choose a shorter data directory"
+    )]
     PathTooLong(PathBuf),
     /// No pause program for this processor.
     #[error("there is no built-in pause image for {0} processors")]
@@ -101,7 +105,11 @@ impl Layout {
 ///
 /// # Errors
 /// When containerd is missing or does not come up.
-pub async fn start(data_dir: &Path, settings: &Settings, clock: &Clock) -> Result<(Runtime, Supervisor), ContainerdError> {
+pub async fn start(
+    data_dir: &Path,
+    settings: &Settings,
+    clock: &Clock,
+) -> Result<(Runtime, Supervisor), ContainerdError> {
     let layout = Layout::new(data_dir);
     if layout.socket().as_os_str().len() > SOCKET_PATH_LIMIT {
         return Err(ContainerdError::PathTooLong(layout.socket()));
@@ -190,7 +198,10 @@ pub async fn import(socket: &Path, archive: &[u8]) -> Result<(), ContainerdError
     let ctr = process::find("ctr").ok_or(ContainerdError::NotFound)?;
     let mut command = tokio::process::Command::new(ctr);
     command.arg("--address").arg(socket).args(["--namespace", "k8s.io", "images", "import", "--no-unpack", "-"]);
-    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn().map_err(io("running ctr"))?;
     if let Some(mut input) = child.stdin.take() {
         // A refusal closes the pipe early; the exit status below tells.

@@ -105,7 +105,14 @@ const SET_OFFSET: usize = 32;
 
 fn x86_64() -> Vec<u8> {
     // Each call: eax = number, edi, rsi = address, edx, r10d = set size; an address is a hole filled in afterwards.
-    fn call(code: &mut Vec<u8>, number: u32, edi: u32, data_offset: usize, holes: &mut Vec<(usize, usize)>, rsi_is_set: bool) {
+    fn call(
+        code: &mut Vec<u8>,
+        number: u32,
+        edi: u32,
+        data_offset: usize,
+        holes: &mut Vec<(usize, usize)>,
+        rsi_is_set: bool,
+    ) {
         code.push(0xb8);
         code.extend_from_slice(&number.to_le_bytes());
         if rsi_is_set {

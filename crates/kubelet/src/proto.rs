@@ -10,3 +10,8 @@ pub mod cri {
 pub mod containerd_events {
     tonic::include_proto!("containerd.services.events.v1");
 }
+
+/// gRPC's health checking.
+pub mod health {
+    tonic::include_proto!("grpc.health.v1");
+}

@@ -1,7 +1,7 @@
 //! The container runtime as the kubelet sees it: a client of CRI v1, one method a call.
 
-pub mod events;
 mod error;
+pub mod events;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -230,7 +230,9 @@ impl Runtime {
     pub async fn update_runtime_config(&self, pod_cidr: &str) -> Result<()> {
         let network = NetworkConfig { pod_cidr: pod_cidr.into() };
         let config = cri::RuntimeConfig { network_config: Some(network) };
-        self.runtime().update_runtime_config(timed(UpdateRuntimeConfigRequest { runtime_config: Some(config) })).await?;
+        self.runtime()
+            .update_runtime_config(timed(UpdateRuntimeConfigRequest { runtime_config: Some(config) }))
+            .await?;
         Ok(())
     }
 }

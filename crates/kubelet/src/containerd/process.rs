@@ -43,7 +43,8 @@ impl Running {
 
 /// The first program called `name` on the path.
 pub(super) fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
+    let path = std::env::var_os("PATH")
+        .unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
@@ -85,7 +86,10 @@ pub(super) fn spawn(layout: &Layout, program: &Path) -> Result<Running, Containe
 
 fn open(pid: Pid, child: Option<std::process::Child>) -> std::io::Result<Running> {
     let handle = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
-    #[allow(deprecated, reason = "its successor is unsafe; an OwnedFd stays open as long as the AsyncFd, which is what it asks")]
+    #[allow(
+        deprecated,
+        reason = "its successor is unsafe; an OwnedFd stays open as long as the AsyncFd, which is what it asks"
+    )]
     let handle = AsyncFd::with_interest(handle, tokio::io::Interest::READABLE)?;
     Ok(Running { handle, child })
 }

@@ -37,7 +37,10 @@ pub fn container_config(pod: &Pod, container: &Container, parts: Parts) -> Conta
     };
     let envs = variables.iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone().into_bytes() });
     ContainerConfig {
-        metadata: Some(ContainerMetadata { name: container.name.clone(), attempt: parts.restart_count.cast_unsigned() }),
+        metadata: Some(ContainerMetadata {
+            name: container.name.clone(),
+            attempt: parts.restart_count.cast_unsigned(),
+        }),
         image: Some(ImageSpec {
             image: parts.image_ref.clone(),
             user_specified_image: container.image.clone().unwrap_or_default(),

@@ -214,13 +214,13 @@ mod tests {
             ..Sources::default()
         };
         let container = json!({"name": "c",
-            "envFrom": [{"prefix": "M_", "configMapRef": {"name": "map"}}, {"secretRef": {"name": "none", "optional": true}}],
-            "env": [
-                {"name": "PLAIN", "value": "$(M_a)-$(LATER)"},
-                {"name": "LATER", "value": "x"},
-                {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-                {"name": "KEY", "valueFrom": {"configMapKeyRef": {"name": "map", "key": "b"}}},
-            ]});
+        "envFrom": [{"prefix": "M_", "configMapRef": {"name": "map"}}, {"secretRef": {"name": "none", "optional": true}}],
+        "env": [
+            {"name": "PLAIN", "value": "$(M_a)-$(LATER)"},
+            {"name": "LATER", "value": "x"},
+            {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            {"name": "KEY", "valueFrom": {"configMapKeyRef": {"name": "map", "key": "b"}}},
+        ]});
         expect![[r#"
             KEY=2
             LATER=x

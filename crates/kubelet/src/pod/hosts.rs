@@ -85,8 +85,12 @@ mod tests {
         }))
         .unwrap();
         let text = hosts(&pod, &["10.0.0.2".into()], "cluster.local", "");
-        let end = "10.0.0.2\tweb-0.web.shop.svc.cluster.local\tweb-0\n\n# Entries added by HostAliases.\n192.0.2.9\ta\tb\n";
-        assert!(text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n") && text.ends_with(end), "{text}");
+        let end =
+            "10.0.0.2\tweb-0.web.shop.svc.cluster.local\tweb-0\n\n# Entries added by HostAliases.\n192.0.2.9\ta\tb\n";
+        assert!(
+            text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n") && text.ends_with(end),
+            "{text}"
+        );
         assert_eq!(sandbox_hostname(&pod, "cluster.local"), "web-0");
     }
 }

@@ -62,7 +62,10 @@ pub fn container_annotations(pod: &Pod, container: &Container, restart_count: i3
     }
     let mut add = |key: &str, value: Option<String>| value.map(|value| annotations.insert(key.to_owned(), value));
     add(PRE_STOP, spec::pre_stop(container).and_then(|hook| serde_json::to_string(hook).ok()));
-    add(PORTS, container.ports.as_ref().filter(|ports| !ports.is_empty()).and_then(|ports| serde_json::to_string(ports).ok()));
+    add(
+        PORTS,
+        container.ports.as_ref().filter(|ports| !ports.is_empty()).and_then(|ports| serde_json::to_string(ports).ok()),
+    );
     annotations
 }
 

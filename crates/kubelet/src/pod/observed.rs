@@ -142,7 +142,7 @@ impl Instance {
             name: status.labels.get(labels::CONTAINER_NAME).cloned().unwrap_or_default(),
             restart_count: number(labels::RESTART_COUNT).unwrap_or(attempt),
             hash: status.annotations.get(labels::HASH).cloned().unwrap_or_default(),
-            phase: phase(status.state),
+            phase: Phase::from_cri(status.state),
             image: status.image.map(|image| image.image).unwrap_or_default(),
             image_id: if status.image_id.is_empty() { status.image_ref } else { status.image_id },
             created: timestamp(status.created_at).unwrap_or_default(),
@@ -161,12 +161,16 @@ impl Instance {
     }
 }
 
-fn phase(state: i32) -> Phase {
-    match ContainerState::try_from(state) {
-        Ok(ContainerState::ContainerCreated) => Phase::Created,
-        Ok(ContainerState::ContainerRunning) => Phase::Running,
-        Ok(ContainerState::ContainerExited) => Phase::Exited,
-        Ok(ContainerState::ContainerUnknown) | Err(_) => Phase::Unknown,
+impl Phase {
+    /// From the runtime's number.
+    #[must_use]
+    pub fn from_cri(state: i32) -> Self {
+        match ContainerState::try_from(state) {
+            Ok(ContainerState::ContainerCreated) => Self::Created,
+            Ok(ContainerState::ContainerRunning) => Self::Running,
+            Ok(ContainerState::ContainerExited) => Self::Exited,
+            Ok(ContainerState::ContainerUnknown) | Err(_) => Self::Unknown,
+        }
     }
 }
 

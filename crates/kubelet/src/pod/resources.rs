@@ -55,7 +55,8 @@ pub fn pod_resources(pod: &Pod) -> PodResources {
         quantity::milli(requests, "cpu").or_else(|| quantity::milli(limits, "cpu")).unwrap_or(0)
     };
     let limit = |name: &'static str, of: fn(Option<&Resources>, &str) -> Option<i64>| {
-        let all = spec::containers(pod).all(|(_, container)| of(lists(container).1, name).is_some_and(|limit| limit > 0));
+        let all =
+            spec::containers(pod).all(|(_, container)| of(lists(container).1, name).is_some_and(|limit| limit > 0));
         all.then(|| peak(pod, |container| of(lists(container).1, name).unwrap_or(0)))
     };
     PodResources {

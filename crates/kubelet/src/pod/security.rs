@@ -68,7 +68,8 @@ pub fn container(
     let privileged = is_privileged(container);
     let seccomp = own.and_then(|own| own.seccomp_profile.as_ref()).or(shared.seccomp_profile.as_ref());
     let unmasked = privileged || own.and_then(|own| own.proc_mount.as_deref()) == Some("Unmasked");
-    let paths = |list: &[&str]| if unmasked { Vec::new() } else { list.iter().map(|path| (*path).to_owned()).collect() };
+    let paths =
+        |list: &[&str]| if unmasked { Vec::new() } else { list.iter().map(|path| (*path).to_owned()).collect() };
     Ok(LinuxContainerSecurityContext {
         capabilities: Some(capabilities(container)),
         privileged,
@@ -185,10 +186,18 @@ mod tests {
     fn root_is_refused_where_it_must_not_be() {
         let image = |uid, name: &str| ImageUser { uid, name: name.into() };
         let cases = [
-            (json!({"runAsNonRoot": true}), image(Some(0), ""), Err("container has runAsNonRoot and image will run as root")),
+            (
+                json!({"runAsNonRoot": true}),
+                image(Some(0), ""),
+                Err("container has runAsNonRoot and image will run as root"),
+            ),
             (json!({"runAsNonRoot": true}), image(Some(7), ""), Ok(7)),
             (json!({"runAsNonRoot": true, "runAsUser": 5}), image(Some(0), ""), Ok(5)),
-            (json!({"runAsNonRoot": true, "runAsUser": 0}), image(None, ""), Err("container's runAsUser breaks non-root policy")),
+            (
+                json!({"runAsNonRoot": true, "runAsUser": 0}),
+                image(None, ""),
+                Err("container's runAsUser breaks non-root policy"),
+            ),
             (
                 json!({"runAsNonRoot": true}),
                 image(None, "web"),

@@ -200,7 +200,8 @@ mod tests {
     use super::*;
 
     fn pod(resources: serde_json::Value) -> Pod {
-        serde_json::from_value(serde_json::json!({"spec": {"containers": [{"name": "a", "resources": resources}]}})).unwrap()
+        serde_json::from_value(serde_json::json!({"spec": {"containers": [{"name": "a", "resources": resources}]}}))
+            .unwrap()
     }
 
     #[test]

@@ -31,7 +31,8 @@ pub struct View<'a> {
 #[must_use]
 pub fn status(pod: &Pod, view: &View<'_>) -> PodStatus {
     let old = pod.status.clone().unwrap_or_default();
-    let init = spec::init_containers(pod).map(|(role, each)| container::status(pod, role, each, view)).collect::<Vec<_>>();
+    let init =
+        spec::init_containers(pod).map(|(role, each)| container::status(pod, role, each, view)).collect::<Vec<_>>();
     let main = spec::spec(pod).containers.iter().map(|each| container::status(pod, Role::Main, each, view));
     let main = main.collect::<Vec<_>>();
     let phase = phase::phase(pod, view, &init, &main);

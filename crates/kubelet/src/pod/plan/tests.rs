@@ -35,7 +35,8 @@ fn pod(policy: &str, names: &str) -> Pod {
 fn observed(pod: &Pod, words: &str) -> Observed {
     let sandbox = Sandbox { id: "box".into(), ready: true, ips: vec!["10.0.0.2".into()], ..Sandbox::default() };
     let words: Vec<&str> = words.split(' ').filter(|word| !word.is_empty()).collect();
-    let count = |name: &str, from: usize| words[from..].iter().filter(|word| word.split('=').next() == Some(name)).count();
+    let count =
+        |name: &str, from: usize| words[from..].iter().filter(|word| word.split('=').next() == Some(name)).count();
     let run = |(index, word): (usize, &&str)| {
         let (name, state) = word.split_once('=').unwrap();
         let restart_count = count(name, index + 1) as i32;

@@ -34,9 +34,10 @@ pub(super) fn conditions(
     main: &[ContainerStatus],
 ) -> Vec<PodCondition> {
     let containers_ready = containers_ready(pod, phase, init, main);
-    let sandbox = view.observed.sandbox().is_some_and(|sandbox| {
-        sandbox.ready && (spec::host_network(pod) || !sandbox.ips.is_empty())
-    });
+    let sandbox = view
+        .observed
+        .sandbox()
+        .is_some_and(|sandbox| sandbox.ready && (spec::host_network(pod) || !sandbox.ips.is_empty()));
     let verdicts = [
         Verdict { status: sandbox, reason: "", message: String::new() },
         initialized(pod, phase, init, main),
@@ -72,8 +73,11 @@ fn initialized(pod: &Pod, phase: Phase, init: &[ContainerStatus], main: &[Contai
         Role::Sidecar => begun || status.started.unwrap_or(false),
         _ => status.ready || begun,
     };
-    let incomplete: Vec<&str> =
-        spec::init_containers(pod).zip(init).filter(|each| !done(each)).map(|(_, status)| status.name.as_str()).collect();
+    let incomplete: Vec<&str> = spec::init_containers(pod)
+        .zip(init)
+        .filter(|each| !done(each))
+        .map(|(_, status)| status.name.as_str())
+        .collect();
     if phase == Phase::Succeeded && begun || incomplete.is_empty() {
         let completed = phase == Phase::Succeeded;
         return Verdict { status: true, reason: if completed { "PodCompleted" } else { "" }, message: String::new() };

@@ -44,7 +44,11 @@ pub(super) fn status(pod: &Pod, role: Role, container: &Container, view: &View<'
         image_id: run.image_id.clone(),
         container_id: Some(container_id(&run.id)),
         resources: running.then(|| container.resources.clone().unwrap_or_default()),
-        allocated_resources: container.resources.as_ref().and_then(|resources| resources.requests.clone()).filter(|_| running),
+        allocated_resources: container
+            .resources
+            .as_ref()
+            .and_then(|resources| resources.requests.clone())
+            .filter(|_| running),
         user: run.user.as_ref().map(user),
         volume_mounts: mounts(container),
         ..ContainerStatus::default()
@@ -77,7 +81,8 @@ fn never_run(pod: &Pod, container: &Container, view: &View<'_>) -> ContainerStat
 
 fn lost(mut status: ContainerStatus, now: Timestamp) -> ContainerStatus {
     if !ended(&status) {
-        let since = status.state.as_ref().and_then(|state| state.running.as_ref()).and_then(|state| state.started_at.clone());
+        let since =
+            status.state.as_ref().and_then(|state| state.running.as_ref()).and_then(|state| state.started_at.clone());
         status.state = Some(ContainerState {
             terminated: Some(ContainerStateTerminated {
                 exit_code: 137,

@@ -105,7 +105,11 @@ fn of_containers(pod: &Pod, init: &[ContainerStatus], main: &[ContainerStatus]) 
         Count { running: 1.., unknown: 0, .. } => Phase::Running,
         Count { running: 0, stopped: 1.., unknown: 0, .. } if restarts => Phase::Running,
         Count { running: 0, stopped, succeeded, unknown: 0, .. } if stopped > 0 => {
-            if stopped == succeeded { Phase::Succeeded } else { Phase::Failed }
+            if stopped == succeeded {
+                Phase::Succeeded
+            } else {
+                Phase::Failed
+            }
         }
         _ => Phase::Pending,
     }

@@ -46,8 +46,14 @@ fn show(pod: &Pod, instances: Vec<Instance>, memory: &Memory) -> String {
             _ => unreachable!(),
         };
         let last = status.last_state.as_ref().and_then(|last| last.terminated.as_ref()).is_some();
-        writeln!(text, "  {}: {word} ready={} started={} last={last}", status.name, status.ready, status.started.unwrap())
-            .unwrap();
+        writeln!(
+            text,
+            "  {}: {word} ready={} started={} last={last}",
+            status.name,
+            status.ready,
+            status.started.unwrap()
+        )
+        .unwrap();
     }
     text
 }

@@ -1,0 +1,76 @@
+//! The node's lease (KEP-589): the sign of life that costs little.
+
+use client::{ApiError, Client};
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
+
+use super::Registration;
+
+const NAMESPACE: &str = "kube-node-lease";
+const DURATION_SECONDS: i32 = 40;
+
+/// Renews the lease, from what the last renewal left.
+pub(super) struct Keeper {
+    known: Option<Lease>,
+    owner: Option<OwnerReference>,
+}
+
+impl Keeper {
+    pub(super) fn new() -> Self {
+        Self { known: None, owner: None }
+    }
+
+    pub(super) async fn renew(&mut self, registration: &Registration) {
+        let (client, name) = (&registration.context.client, &registration.facts.name);
+        if let Err(error) = self.try_renew(client, name, registration.context.clock.now()).await {
+            tracing::debug!(%error, "cannot renew the node's lease");
+            self.known = None;
+        }
+    }
+
+    async fn try_renew(&mut self, client: &Client, name: &str, now: Timestamp) -> Result<(), ApiError> {
+        let known = match self.known.take() {
+            Some(lease) => Some(lease),
+            None => match client.get::<Lease>(NAMESPACE, name).await {
+                Ok(lease) => Some(lease),
+                Err(error) if error.is_not_found() => None,
+                Err(error) => return Err(error),
+            },
+        };
+        if self.owner.is_none() {
+            self.owner = owner(client, name).await;
+        }
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some(NAMESPACE.to_owned()),
+                owner_references: self.owner.clone().map(|owner| vec![owner]),
+                resource_version: known.as_ref().and_then(|lease| lease.metadata.resource_version.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(name.to_owned()),
+                lease_duration_seconds: Some(DURATION_SECONDS),
+                renew_time: Some(MicroTime(now)),
+                ..LeaseSpec::default()
+            }),
+        };
+        let written = if known.is_some() { client.update(&lease).await? } else { client.create(&lease).await? };
+        self.known = Some(written);
+        Ok(())
+    }
+}
+
+/// The lease goes when the node goes.
+async fn owner(client: &Client, name: &str) -> Option<OwnerReference> {
+    let node = client.get::<Node>("", name).await.ok()?;
+    Some(OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Node".to_owned(),
+        name: name.to_owned(),
+        uid: node.metadata.uid?,
+        ..OwnerReference::default()
+    })
+}

@@ -1,0 +1,101 @@
+//! Makes a pod's surroundings: directories, volumes, cgroup, sandbox.
+
+use jiff::Timestamp;
+
+use super::{START_RETRY, Step};
+use crate::pod::downward::Addresses;
+use crate::pod::sandbox_config::sandbox_config;
+use crate::pod::spec;
+use crate::proto::cri::PodSandboxConfig;
+use crate::volume::{self, VolumeError, Volumes, payload};
+
+impl Step {
+    pub(super) async fn create_sandbox(&self, attempt: u32) {
+        let result = self.try_create_sandbox(attempt).await;
+        let retry = result.is_err().then(|| self.node.clock().now() + START_RETRY);
+        if let Err((reason, message)) = result {
+            tracing::warn!(pod = spec::full_name(&self.pod), reason, message);
+            self.node.pod_event(&self.pod, "Warning", reason, message);
+        }
+        self.memory.lock().sandbox_retry = retry;
+    }
+
+    async fn try_create_sandbox(&self, attempt: u32) -> Result<(), (&'static str, String)> {
+        self.set_up_volumes().await.map_err(|error| ("FailedMount", error.to_string()))?;
+        let failed = |error: String| ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"));
+        let node = &self.node;
+        node.cgroups
+            .make(&self.pod)
+            .map_err(|error| ("FailedCreatePodContainer", format!("unable to ensure pod container exists: {error}")))?;
+        if let Err(error) = node.cgroups.weigh(node.pods.list().iter().map(AsRef::as_ref)) {
+            tracing::warn!(%error, "cannot weigh the classes of pods");
+        }
+        let logs = node.directories.logs_of(&self.pod);
+        std::fs::create_dir_all(&logs).map_err(|error| failed(format!("making {}: {error}", logs.display())))?;
+        let config = self.sandbox_config(attempt);
+        node.runtime.run_pod_sandbox(config, String::new()).await.map(drop).map_err(|error| failed(error.to_string()))
+    }
+
+    pub(super) fn sandbox_config(&self, attempt: u32) -> PodSandboxConfig {
+        let node = &self.node;
+        let parent = node.cgroups.of_pod(spec::uid(&self.pod), spec::qos_class(&self.pod));
+        sandbox_config(&self.pod, attempt, &node.dns, &node.directories.logs_of(&self.pod), &parent)
+    }
+
+    /// The pod's addresses, once it has a sandbox.
+    pub(super) fn addresses(&self) -> Addresses {
+        let host = self.node.host_ips.clone();
+        let pod = match self.observed.sandbox() {
+            _ if spec::host_network(&self.pod) => host.clone(),
+            Some(sandbox) => sandbox.ips.clone(),
+            None => Vec::new(),
+        };
+        Addresses { pod, host }
+    }
+
+    /// Brings the volumes up to date after an object changed or a token grew old.
+    pub(super) async fn refresh_volumes(&self) {
+        if self.volumes.lock().is_none() {
+            // Nothing was made yet, so what was missing may be there now: try at once.
+            self.memory.lock().sandbox_retry = None;
+            self.memory.lock().waiting.retain(|_, waiting| waiting.reason != "CreateContainerConfigError");
+            return;
+        }
+        self.memory.lock().waiting.retain(|_, waiting| waiting.reason != "CreateContainerConfigError");
+        if let Err(error) = self.set_up_volumes().await {
+            self.node.pod_event(&self.pod, "Warning", "FailedMount", error.to_string());
+        }
+    }
+
+    pub(super) async fn set_up_volumes(&self) -> Result<Volumes, VolumeError> {
+        let (node, pod) = (&self.node, &self.pod);
+        let (tokens, refresh) = self.tokens().await?;
+        let sources = volume::Sources {
+            config_maps: node.objects.config_maps(pod).await,
+            secrets: node.objects.secrets(pod).await,
+            tokens,
+            addresses: self.addresses(),
+            allocatable: node.allocatable.clone(),
+        };
+        let volumes = volume::set_up(pod, &node.directories, &sources)?;
+        *self.refresh.lock() = refresh;
+        *self.volumes.lock() = Some(volumes.clone());
+        Ok(volumes)
+    }
+
+    async fn tokens(
+        &self,
+    ) -> Result<(std::collections::BTreeMap<(String, String), String>, Option<Timestamp>), VolumeError> {
+        let mut tokens = std::collections::BTreeMap::new();
+        let mut refresh: Option<Timestamp> = None;
+        for (volume, projection) in payload::tokens(&self.pod) {
+            let token = self.node.tokens.get(&self.pod, projection).await.map_err(|error| VolumeError {
+                volume: volume.to_owned(),
+                detail: format!("failed to fetch token: {error}"),
+            })?;
+            refresh = Some(refresh.map_or(token.refresh, |refresh| refresh.min(token.refresh)));
+            tokens.insert((volume.to_owned(), projection.path.clone()), token.text);
+        }
+        Ok((tokens, refresh))
+    }
+}
