@@ -307,9 +307,7 @@ fn default_flag(field: &Field, property: Option<&Value>) -> Result<Option<String
     } else {
         serde_json::from_str(mark).context("parse the default")?
     };
-    // A plain zero is what an absent field means anyway.
-    let zero = value == "" || value == 0 || value == false;
-    Ok(if zero && !field.ptr { None } else { Some(format!("default={value}")) })
+    Ok(Some(format!("default={value}")))
 }
 
 fn enum_flag(property: &Value) -> Option<String> {

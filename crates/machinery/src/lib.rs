@@ -1,6 +1,7 @@
 //! What every object shares: the value tree, the field table, codecs, patches, selectors, quantities, names, Status
 //! errors. Knows shapes, not kinds.
 
+pub mod apply;
 pub mod field;
 pub mod fields_selector;
 pub mod json;

@@ -11,10 +11,12 @@ pub fn default(message: &Message, value: &mut Value) {
             inside(&field.kind, member);
         }
     }
-    for field in message.fields.iter().filter(|field| field.default.is_some()) {
-        let there = object.get(&field.name).filter(|value| !value.is_null() && !zero::is_omitted(field, value));
-        if there.is_none() {
-            insert(message, object, &field.name, field.default.clone().unwrap_or_default());
+    for field in &message.fields {
+        let Some(default) = &field.default else { continue };
+        let is_set = |value: &Value| !value.is_null() && !zero::is_omitted(field, value);
+        // A default that is left out when written says only what an absent key of a list item is.
+        if is_set(default) && !object.get(&field.name).is_some_and(is_set) {
+            insert(message, object, &field.name, default.clone());
         }
     }
 }
