@@ -67,7 +67,11 @@ impl RequestInfo {
     /// `resource/subresource` as RBAC and messages write it.
     #[must_use]
     pub fn resource_path(&self) -> String {
-        if self.subresource.is_empty() { self.resource.clone() } else { format!("{}/{}", self.resource, self.subresource) }
+        if self.subresource.is_empty() {
+            self.resource.clone()
+        } else {
+            format!("{}/{}", self.resource, self.subresource)
+        }
     }
 
     fn take_api_root<'a>(&mut self, segments: &'a [String]) -> Option<&'a [String]> {

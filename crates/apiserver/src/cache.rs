@@ -1,0 +1,130 @@
+//! The watch cache: every stored object as its encoded bytes with a small header, and the latest changes.
+//!
+//! One pump reads the store's changes of all resources in order. Readers copy handles under a short lock; watchers have
+//! no queue of their own but a place in their resource's window of changes, so a slow one holds nothing up: when the
+//! window passes it by, its watch ends.
+//!
+//! Invariant: when `progress` shows a revision, every resource has applied all changes up to it.
+
+mod event;
+mod item;
+mod pump;
+mod resource;
+mod selection;
+mod watcher;
+
+pub use event::{Event, Line, encode};
+pub use item::{Form, Item};
+pub use resource::{ResourceCache, Snapshot};
+pub use selection::Selection;
+pub use watcher::{Begin, Next, Watcher};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Clock;
+use kinds::Kind;
+use machinery::status::{Cause, Details};
+use machinery::{Status, Value};
+use store::{Revision, Store};
+
+/// Where everything is stored.
+pub const ROOT: &str = "/registry/";
+
+/// A read that asks for a version waits this long for it.
+const FRESHNESS_WAIT: Duration = Duration::from_secs(3);
+
+/// Is told every change of the kinds it wants, before any reader can see it.
+pub trait Observer: Send + Sync {
+    /// Whether changes of objects stored as `kind` are of interest.
+    fn wants(&self, kind: &Kind) -> bool;
+    /// An object is there, new or changed (`object`), or gone (`None`).
+    fn observe(&self, kind: &Kind, namespace: &str, name: &str, object: Option<&Value>);
+}
+
+/// The caches of all resources.
+pub struct Cacher {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    observers: Vec<Arc<dyn Observer>>,
+    /// By the key prefix of their objects.
+    resources: BTreeMap<String, Arc<ResourceCache>>,
+    progress: tokio::sync::watch::Sender<Revision>,
+}
+
+impl Cacher {
+    /// The caches of `kinds`, not filled yet.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        kinds: &[&'static Kind],
+        observers: Vec<Arc<dyn Observer>>,
+    ) -> Self {
+        let stored = kinds.iter().filter(|kind| !kind.storage.is_empty() && kind.stored_as.is_none());
+        let resources = stored
+            .map(|kind| {
+                let prefix = format!("{ROOT}{}/", kind.storage);
+                (prefix.clone(), Arc::new(ResourceCache::new(kind, prefix)))
+            })
+            .collect();
+        Self { store, clock, observers, resources, progress: tokio::sync::watch::Sender::new(Revision(0)) }
+    }
+
+    /// The cache of the objects of `kind`, in the form in which they are stored.
+    #[must_use]
+    pub fn of(&self, kind: &Kind) -> Option<&Arc<ResourceCache>> {
+        self.resources.get(&format!("{ROOT}{}/", kind.storage))
+    }
+
+    /// All caches.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<ResourceCache>> {
+        self.resources.values()
+    }
+
+    /// Everything up to here has been applied.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        *self.progress.borrow()
+    }
+
+    /// Waits until reads show everything that was acknowledged before this call (a consistent read).
+    ///
+    /// # Errors
+    /// When the store does not answer, or the cache does not catch up in time.
+    pub async fn catch_up(&self) -> Result<(), Status> {
+        let now = self.store.revision().await.map_err(|error| crate::storage::failure(&error))?;
+        self.reach(now).await
+    }
+
+    /// Waits until reads show everything up to `revision`.
+    ///
+    /// # Errors
+    /// 504 when that does not happen in time: the version may lie in the future.
+    pub async fn reach(&self, revision: Revision) -> Result<(), Status> {
+        if self.revision() >= revision {
+            return Ok(());
+        }
+        let mut progress = self.progress.subscribe();
+        self.store.request_progress(ROOT).await.map_err(|error| crate::storage::failure(&error))?;
+        let reached = self.clock.timeout(FRESHNESS_WAIT, progress.wait_for(|now| *now >= revision)).await;
+        match reached {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(too_large(revision, self.revision())),
+        }
+    }
+}
+
+/// The answer to a read at a version that has not happened yet.
+#[must_use]
+pub fn too_large(asked: Revision, current: Revision) -> Status {
+    let message = format!("Too large resource version: {asked}, current: {current}");
+    let cause = Cause {
+        reason: "ResourceVersionTooLarge".into(),
+        message: "Too large resource version".to_owned(),
+        field: String::new(),
+    };
+    let details = Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() };
+    Status::new(504, "Timeout", format!("Timeout: {message}")).with_details(details)
+}

@@ -1,0 +1,122 @@
+//! One request on its way: what is known about it, and what gathers for its answer.
+
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use machinery::Status;
+
+use crate::negotiate::{self, Accepted, Encoding};
+use crate::query::Query;
+use crate::reply::Body;
+use crate::{RequestInfo, User};
+
+/// A request's body has at most so many bytes; a larger one answers 413.
+pub const BODY_LIMIT_BYTES: usize = 3 * 1024 * 1024;
+
+/// A request on its way.
+#[derive(Debug)]
+pub struct Call {
+    /// Method, URL, headers and what the connection knows (certificates, an upgrade).
+    pub parts: Parts,
+    /// What it asks for.
+    pub info: RequestInfo,
+    /// The decoded query.
+    pub query: Query,
+    /// Who asks; anonymous until authentication.
+    pub user: User,
+    /// What the answer warns of.
+    pub warnings: Vec<String>,
+}
+
+impl Call {
+    /// Reads method, URL and headers.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let query = Query::parse(parts.uri.query());
+        let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
+        Self { parts, info, query, user: User::anonymous(), warnings: Vec::new() }
+    }
+
+    /// The value of a header; empty when there is none or it is no text.
+    #[must_use]
+    pub fn header(&self, name: header::HeaderName) -> &str {
+        text(&self.parts.headers, &name)
+    }
+
+    /// All Accept headers as one.
+    #[must_use]
+    pub fn accept(&self) -> String {
+        let values: Vec<&str> =
+            self.parts.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        values.join(",")
+    }
+
+    /// Whether a person reads the answer in a browser or asked for line breaks.
+    fn pretty(&self) -> bool {
+        self.query.truth("pretty").unwrap_or(false)
+    }
+
+    /// How objects are to be answered.
+    ///
+    /// # Errors
+    /// 406.
+    pub fn accepts_object(&self) -> Result<Accepted, Status> {
+        negotiate::objects(&self.accept(), self.pretty(), false, false)
+    }
+
+    /// How lists are to be answered.
+    ///
+    /// # Errors
+    /// 406.
+    pub fn accepts_list(&self) -> Result<Accepted, Status> {
+        negotiate::objects(&self.accept(), self.pretty(), true, false)
+    }
+
+    /// How the objects in watch events are to be answered.
+    ///
+    /// # Errors
+    /// 406.
+    pub fn accepts_watch(&self) -> Result<Accepted, Status> {
+        negotiate::objects(&self.accept(), false, false, true)
+    }
+
+    /// How plain answers are to be written.
+    ///
+    /// # Errors
+    /// 406.
+    pub fn accepts_plain(&self) -> Result<Encoding, Status> {
+        negotiate::plain(&self.accept(), self.pretty())
+    }
+
+    /// How an error is to be written.
+    #[must_use]
+    pub fn error_encoding(&self) -> Encoding {
+        negotiate::for_errors(&self.accept())
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Reads the whole body.
+///
+/// # Errors
+/// 413 when it is too large, 400 when the client does not send it all.
+pub async fn read(mut body: Body) -> Result<Bytes, Status> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Status::bad_request(error.to_string()))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if read.len() + piece.len() > BODY_LIMIT_BYTES {
+            return Err(Status::request_entity_too_large(format!("limit is {BODY_LIMIT_BYTES}")));
+        }
+        if read.is_empty() && body.is_end_stream() {
+            return Ok(piece);
+        }
+        read.extend_from_slice(&piece);
+    }
+    Ok(read.freeze())
+}

@@ -1,0 +1,190 @@
+//! Bodies become objects: the encoding, the type, unknown and duplicate fields, defaults.
+
+use kinds::Kind;
+use machinery::field::quote;
+use machinery::schema::{self, DecodeError, FieldValidation, Message};
+use machinery::{Status, Value, json, meta, yaml};
+
+use crate::call::Call;
+use crate::negotiate::{self, Sent};
+
+/// An error shows at most so many bytes of a body that is no object.
+const SUMMARY_BYTES: usize = 30;
+
+/// The type that a body must have.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The API group.
+    pub group: &'a str,
+    /// The API version.
+    pub version: &'a str,
+    /// The kind.
+    pub kind: &'a str,
+}
+
+impl Expected<'_> {
+    /// Group and version as objects carry them.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+}
+
+impl<'a> From<&'a Kind> for Expected<'a> {
+    fn from(kind: &'a Kind) -> Self {
+        Self { group: kind.group, version: kind.version, kind: kind.kind }
+    }
+}
+
+/// Reads a body as an object of `kind` with its defaults; warnings go to the call.
+///
+/// # Errors
+/// 400 for what is no such object, 415 for an unknown encoding.
+pub fn object(call: &mut Call, kind: &Kind, body: &[u8], validation: FieldValidation) -> Result<Value, Status> {
+    let mut object = typed(call, kind.into(), message_of(kind), body, validation)?;
+    default(kind, &mut object);
+    Ok(object)
+}
+
+/// Reads a body as an object of another type (a Scale, an Eviction) without defaults.
+///
+/// # Errors
+/// As [`object`].
+pub fn typed(
+    call: &mut Call,
+    expected: Expected<'_>,
+    message: Option<&Message>,
+    body: &[u8],
+    validation: FieldValidation,
+) -> Result<Value, Status> {
+    let sent = negotiate::sent(call.header(http::header::CONTENT_TYPE))?;
+    let (mut object, doubled) = parse(sent, body, validation).map_err(|why| unrecognized(expected, &why, body))?;
+    let unnamed = |text: &str| text.is_empty();
+    if object.as_object().is_some() {
+        let version = expected.api_version();
+        let (found_version, found_kind) = (meta::api_version(&object).to_owned(), meta::kind(&object).to_owned());
+        let version = if unnamed(&found_version) { version.as_str() } else { &found_version };
+        meta::set_type(&mut object, version, if unnamed(&found_kind) { expected.kind } else { &found_kind });
+    }
+    check_type(&mut object, expected, validation)?;
+    let warnings = tree(message, &mut object, validation).map_err(|error| cannot_be_handled(&error, expected))?;
+    call.warnings.extend(doubled);
+    call.warnings.extend(warnings);
+    Ok(object)
+}
+
+/// Brings a tree into the form of its kind; gives what there is to warn of.
+///
+/// # Errors
+/// What does not fit.
+pub fn tree(
+    message: Option<&Message>,
+    object: &mut Value,
+    validation: FieldValidation,
+) -> Result<Vec<String>, DecodeError> {
+    match message {
+        Some(message) => schema::decode(message, object, validation),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Fills in what nobody set.
+pub fn default(kind: &Kind, object: &mut Value) {
+    if let Some(message) = message_of(kind) {
+        schema::default(message, object);
+    }
+    (kind.default)(object);
+}
+
+/// Puts the fields into the order in which they are written.
+pub fn order(kind: &Kind, object: &mut Value) {
+    if let Some(message) = message_of(kind) {
+        schema::order(message, object);
+    }
+}
+
+/// The shape of a kind.
+#[must_use]
+pub fn message_of(kind: &Kind) -> Option<&'static Message> {
+    schema::message(kind.schema)
+}
+
+fn parse(sent: Sent, body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>), String> {
+    match sent {
+        Sent::Json if validation == FieldValidation::Ignore => json::parse(body).map(|value| (value, Vec::new())),
+        Sent::Json => json::parse_with_duplicates(body).map(|value| (value, Vec::new())),
+        Sent::Yaml => {
+            let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+            return yaml::parse_strict(text).map_err(|error| error.to_string());
+        }
+    }
+    .map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))
+}
+
+/// Refuses an object that says it is of another type.
+fn check_type(object: &mut Value, expected: Expected<'_>, validation: FieldValidation) -> Result<(), Status> {
+    let (api_version, kind) = (meta::api_version(object).to_owned(), meta::kind(object).to_owned());
+    if api_version == expected.api_version() && kind == expected.kind {
+        return Ok(());
+    }
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    let found = Expected { group, version, kind: &kind };
+    let handled = |why: String| {
+        let version = quote(version);
+        Status::bad_request(format!("{kind} in version {version} cannot be handled as a {}: {why}", expected.kind))
+    };
+    let Some(message) = schema::of_kind(group, version, &kind) else {
+        return Err(handled(format!(
+            "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            quote(&kind),
+            quote(&api_version)
+        )));
+    };
+    if let Err(error) = schema::decode(message, object, validation) {
+        return Err(cannot_be_handled(&error, found));
+    }
+    if kind == expected.kind && group == expected.group {
+        let wanted = expected.api_version();
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({wanted})"
+        )));
+    }
+    let package = match expected.group {
+        "" => "core",
+        group => group.split('.').next().unwrap_or_default(),
+    };
+    Err(handled(format!("converting ({version}.{kind}) to ({package}.{}): unknown conversion", expected.kind)))
+}
+
+/// The answer to a body that does not fit its type.
+pub fn cannot_be_handled(error: &DecodeError, expected: Expected<'_>) -> Status {
+    let (kind, version) = (expected.kind, quote(expected.version));
+    Status::bad_request(format!("{kind} in version {version} cannot be handled as a {kind}: {error}"))
+}
+
+fn unrecognized(expected: Expected<'_>, why: &str, body: &[u8]) -> Status {
+    let (kind, summary) = (expected.kind, summary(body));
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({summary})"))
+}
+
+/// The beginning of a body: as text if it looks like JSON, else in hexadecimal.
+fn summary(body: &[u8]) -> String {
+    let (start, cut) = (&body[..body.len().min(SUMMARY_BYTES)], body.len() > SUMMARY_BYTES);
+    let shown = match body.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(start).into_owned(),
+        Some(_) => hex::encode(start),
+    };
+    if cut { format!("{shown} ...") } else { shown }
+}
+
+/// Reads a body without looking at its type.
+///
+/// # Errors
+/// 400 for what cannot be read, 415 for an unknown encoding.
+pub fn untyped(call: &Call, body: &[u8], kind: &str) -> Result<Value, Status> {
+    let sent = negotiate::sent(call.header(http::header::CONTENT_TYPE))?;
+    let expected = Expected { group: "", version: "v1", kind };
+    let parsed = parse(sent, body, FieldValidation::Ignore).map_err(|why| unrecognized(expected, &why, body))?;
+    Ok(parsed.0)
+}

@@ -1,0 +1,180 @@
+//! Which representation the client wants (Accept) and which one it sent (Content-Type).
+
+use machinery::Status;
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// Compact JSON.
+    #[default]
+    Json,
+    /// JSON over several lines (`?pretty=true`, or a browser asks).
+    JsonPretty,
+    /// YAML.
+    Yaml,
+}
+
+/// What an object is turned into before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shape {
+    /// The object itself.
+    #[default]
+    Whole,
+    /// Columns and rows.
+    Table,
+    /// Its metadata only.
+    PartialMetadata,
+}
+
+/// What was agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Accepted {
+    /// How it is written.
+    pub encoding: Encoding,
+    /// What is written.
+    pub shape: Shape,
+}
+
+/// The media types of plain answers.
+const OFFERED: [&str; 2] = ["application/json", "application/yaml"];
+
+/// Those of watches.
+const OFFERED_WATCH: [&str; 3] = ["application/json", "application/yaml", "application/json;stream=watch"];
+
+/// Answers that can only be plain objects (discovery, for example): the shape must be whole.
+///
+/// # Errors
+/// 406 when nothing that is offered is accepted.
+pub fn plain(accept: &str, pretty: bool) -> Result<Encoding, Status> {
+    let found = clauses(accept).into_iter().find_map(|clause| match clause.shape(&[]) {
+        Some(Shape::Whole) => clause.encoding(),
+        _ => None,
+    });
+    found.map(|encoding| prettier(encoding, pretty)).ok_or_else(|| Status::not_acceptable(&OFFERED))
+}
+
+/// Answers that are API objects: `as=Table` and the metadata forms are understood.
+///
+/// # Errors
+/// 406 when nothing that is offered is accepted.
+pub fn objects(accept: &str, pretty: bool, is_list: bool, is_watch: bool) -> Result<Accepted, Status> {
+    let metadata = if is_list { "PartialObjectMetadataList" } else { "PartialObjectMetadata" };
+    let transforms: &[(&str, Shape)] = &[("Table", Shape::Table), (metadata, Shape::PartialMetadata)];
+    for clause in clauses(accept) {
+        if !is_watch && clause.parameter("stream").is_some() {
+            continue;
+        }
+        if let (Some(encoding), Some(shape)) = (clause.encoding(), clause.shape(transforms)) {
+            return Ok(Accepted { encoding: prettier(encoding, pretty), shape });
+        }
+    }
+    Err(Status::not_acceptable(if is_watch { &OFFERED_WATCH } else { &OFFERED }))
+}
+
+/// The encoding for an error: what the client would take, else JSON.
+#[must_use]
+pub fn for_errors(accept: &str) -> Encoding {
+    clauses(accept).iter().find_map(Clause::encoding).unwrap_or_default()
+}
+
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// Reads a Content-Type; a missing one means JSON.
+///
+/// # Errors
+/// 415 for a type that is not understood.
+pub fn sent(content_type: &str) -> Result<Sent, Status> {
+    match media_type(content_type).as_str() {
+        "" | "application/json" => Ok(Sent::Json),
+        "application/yaml" => Ok(Sent::Yaml),
+        _ => Err(Status::unsupported_media_type(&OFFERED)),
+    }
+}
+
+/// The type without parameters, in lower case.
+#[must_use]
+pub fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+struct Clause<'a> {
+    media: &'a str,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+impl Clause<'_> {
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
+    }
+
+    fn encoding(&self) -> Option<Encoding> {
+        let pretty = self.parameter("pretty") == Some("1");
+        match self.media {
+            "application/json" if pretty => Some(Encoding::JsonPretty),
+            "application/json" | "*/*" | "application/*" => Some(Encoding::Json),
+            "application/yaml" => Some(Encoding::Yaml),
+            _ => None,
+        }
+    }
+
+    /// The transformation that `as`, `v` and `g` name; `None` when it is not offered.
+    fn shape(&self, transforms: &[(&str, Shape)]) -> Option<Shape> {
+        let Some(kind) = self.parameter("as") else { return Some(Shape::Whole) };
+        let known = self.parameter("g") == Some("meta.k8s.io") && matches!(self.parameter("v"), Some("v1" | "v1beta1"));
+        if !known {
+            return None;
+        }
+        transforms.iter().find(|(name, _)| *name == kind).map(|(_, shape)| *shape)
+    }
+}
+
+/// The clauses of an Accept header, the most wanted first; an empty header takes everything.
+fn clauses(accept: &str) -> Vec<Clause<'_>> {
+    if accept.trim().is_empty() {
+        return vec![Clause { media: "*/*", parameters: Vec::new() }];
+    }
+    let mut found: Vec<(f64, Clause<'_>)> = accept
+        .split(',')
+        .map(|text| {
+            let mut parts = text.split(';').map(str::trim);
+            let media = parts.next().unwrap_or_default();
+            let parameters: Vec<_> = parts.filter_map(|p| p.split_once('=')).collect();
+            let quality = parameters.iter().find(|(n, _)| *n == "q").and_then(|(_, q)| q.parse().ok()).unwrap_or(1.0);
+            (quality, Clause { media, parameters })
+        })
+        .collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found.into_iter().map(|(_, clause)| clause).collect()
+}
+
+fn prettier(encoding: Encoding, pretty: bool) -> Encoding {
+    if pretty && encoding == Encoding::Json { Encoding::JsonPretty } else { encoding }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts() {
+        let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,\
+                       application/json";
+        let go = "application/vnd.kubernetes.protobuf,application/json";
+        let metadata = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+        assert_eq!(objects(kubectl, false, true, false).unwrap().shape, Shape::Table);
+        assert_eq!(objects(go, true, true, false).unwrap().encoding, Encoding::JsonPretty);
+        assert_eq!(objects(metadata, false, false, false).unwrap().shape, Shape::PartialMetadata);
+        assert_eq!(objects(metadata, false, true, false).unwrap_err().code, 406);
+        assert_eq!(objects("", false, true, false).unwrap(), Accepted::default());
+        assert_eq!(objects("text/plain", false, true, true).unwrap_err().code, 406);
+        assert_eq!(plain("application/json;q=0.1,application/yaml", false).unwrap(), Encoding::Yaml);
+        assert_eq!(sent("text/plain; charset=utf-8").unwrap_err().code, 415);
+    }
+}

@@ -1,0 +1,171 @@
+//! The stored objects of one kind: read, created, replaced and deleted in the form in which the kind is served.
+
+use bytes::Bytes;
+use kinds::Kind;
+use machinery::{Status, Value, meta};
+use store::{Change, Error, Expect, Revision};
+
+use crate::server::Server;
+use crate::storage;
+
+/// The objects of one kind.
+#[derive(Clone, Copy)]
+pub struct Objects<'a> {
+    server: &'a Server,
+    /// The kind.
+    pub kind: &'static Kind,
+}
+
+/// An object as it is stored.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The object, with its resourceVersion.
+    pub object: Value,
+    /// When it was written.
+    pub revision: Revision,
+    /// What the store holds.
+    pub bytes: Bytes,
+}
+
+/// Somebody else was faster: read again.
+#[derive(Debug)]
+pub struct Raced;
+
+impl<'a> Objects<'a> {
+    /// The objects of `kind`.
+    #[must_use]
+    pub fn new(server: &'a Server, kind: &'static Kind) -> Self {
+        Self { server, kind }
+    }
+
+    /// Where the object `name` is stored.
+    #[must_use]
+    pub fn key(&self, namespace: &str, name: &str) -> String {
+        let root = crate::cache::ROOT;
+        if self.kind.namespaced {
+            format!("{root}{}/{namespace}/{name}", self.kind.storage)
+        } else {
+            format!("{root}{}/{name}", self.kind.storage)
+        }
+    }
+
+    /// The object as it is now.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn find(&self, namespace: &str, name: &str) -> Result<Option<Stored>, Status> {
+        let (entry, _) =
+            self.server.store.get(&self.key(namespace, name), None).await.map_err(|e| storage::failure(&e))?;
+        Ok(entry.map(|entry| self.stored(entry.value, entry.revision)))
+    }
+
+    /// The object as it is now.
+    ///
+    /// # Errors
+    /// 404 when there is none.
+    pub async fn get(&self, namespace: &str, name: &str) -> Result<Stored, Status> {
+        self.find(namespace, name).await?.ok_or_else(|| self.not_found(name))
+    }
+
+    /// The answer when there is no such object.
+    #[must_use]
+    pub fn not_found(&self, name: &str) -> Status {
+        Status::not_found(self.kind.group_resource(), name)
+    }
+
+    /// Stored bytes in the form in which the kind is served.
+    #[must_use]
+    pub fn stored(&self, bytes: Bytes, revision: Revision) -> Stored {
+        let mut object = storage::decode(&bytes, revision);
+        if let Some(conversion) = &self.kind.stored_as {
+            (conversion.from_stored)(&mut object);
+            meta::set_type(&mut object, &self.kind.api_version(), self.kind.kind);
+        }
+        Stored { object, revision, bytes }
+    }
+
+    /// The bytes under which `object` is stored.
+    #[must_use]
+    pub fn encode(&self, object: &Value) -> Bytes {
+        let Some(conversion) = &self.kind.stored_as else { return storage::encode(object) };
+        let mut object = object.clone();
+        (conversion.to_stored)(&mut object);
+        meta::set_type(&mut object, &conversion.kind.api_version(), conversion.kind.kind);
+        storage::encode(&object)
+    }
+
+    /// Stores a new object and sets its resourceVersion.
+    ///
+    /// # Errors
+    /// 409 when there is one already.
+    pub async fn create(&self, object: &mut Value, dry_run: bool) -> Result<(), Status> {
+        if !meta::resource_version(object).is_empty() {
+            return Err(Status::unknown("resourceVersion should not be set on objects to be created"));
+        }
+        let key = self.key(meta::namespace(object), meta::name(object));
+        if dry_run {
+            let (entry, _) = self.server.store.get(&key, None).await.map_err(|e| storage::failure(&e))?;
+            return match entry {
+                Some(entry) => Err(self.exists(&self.stored(entry.value, entry.revision).object)),
+                None => Ok(()),
+            };
+        }
+        match self.server.store.write(&key, Expect::Absent, self.put(object)).await {
+            Ok(done) => {
+                meta::set_resource_version(object, &done.revision.to_string());
+                Ok(())
+            }
+            Err(Error::Conflict { current: Some(entry) }) => {
+                Err(self.exists(&self.stored(entry.value, entry.revision).object))
+            }
+            Err(error) => Err(storage::failure(&error)),
+        }
+    }
+
+    /// Replaces what was read as `old` and sets the resourceVersion; what changes nothing is not written.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn replace(&self, old: &Stored, new: &mut Value, dry_run: bool) -> Result<Result<(), Raced>, Status> {
+        let unchanged = self.encode(new) == old.bytes;
+        meta::set_resource_version(new, &old.revision.to_string());
+        if dry_run || unchanged {
+            return Ok(Ok(()));
+        }
+        let key = self.key(meta::namespace(new), meta::name(new));
+        match self.server.store.write(&key, Expect::Revision(old.revision), self.put(new)).await {
+            Ok(done) => {
+                meta::set_resource_version(new, &done.revision.to_string());
+                Ok(Ok(()))
+            }
+            Err(Error::Conflict { .. }) => Ok(Err(Raced)),
+            Err(error) => Err(storage::failure(&error)),
+        }
+    }
+
+    /// Deletes what was read as `old`.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn remove(&self, old: &Stored) -> Result<Result<Revision, Raced>, Status> {
+        let key = self.key(meta::namespace(&old.object), meta::name(&old.object));
+        match self.server.store.write(&key, Expect::Revision(old.revision), Change::Delete).await {
+            Ok(done) => Ok(Ok(done.revision)),
+            Err(Error::Conflict { .. }) => Ok(Err(Raced)),
+            Err(error) => Err(storage::failure(&error)),
+        }
+    }
+
+    fn put(&self, object: &Value) -> Change {
+        let ttl = self.kind.expires.then_some(self.server.options.event_ttl);
+        Change::Put { value: self.encode(object), ttl }
+    }
+
+    fn exists(&self, there: &Value) -> Status {
+        let mut status = Status::already_exists(self.kind.group_resource(), meta::name(there));
+        if meta::is_deleting(there) {
+            status.message = format!("object is being deleted: {}", status.message);
+        }
+        status
+    }
+}

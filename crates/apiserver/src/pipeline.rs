@@ -1,0 +1,99 @@
+//! A request's whole path.
+//!
+//! ```text
+//! panic guard → request info → authenticate → place among the requests under way → authorize → route
+//!   → verb: negotiate → read and decode → default → admit → prepare → validate → store → encode
+//! ```
+//! The steps of a verb are in `verbs/`, those of a write in `write.rs`.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{Request, StatusCode};
+use kinds::{Kind, Subresource};
+use machinery::Status;
+
+use crate::call::Call;
+use crate::reply::{self, Body, Reply};
+use crate::server::Server;
+use crate::{User, paths, subresources, verbs};
+
+/// Answers a request; never panics, always answers.
+pub async fn handle(server: Arc<Server>, request: Request<Body>) -> Reply {
+    let started = server.clock.instant();
+    let (parts, body) = request.into_parts();
+    let mut call = Call::new(parts);
+    let result = AssertUnwindSafe(within_time(&server, &mut call, body)).catch_unwind().await;
+    let mut answer = match result {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(status)) => reply::failure(&status, call.error_encoding()),
+        Err(_) => {
+            tracing::error!(verb = call.info.verb, path = call.info.path, "a request panicked");
+            let status = Status::internal("This request caused apiserver to panic. Look in the logs for details.");
+            reply::failure(&status, call.error_encoding())
+        }
+    };
+    call.warnings.iter().for_each(|warning| reply::warn(&mut answer, warning));
+    let dry_run = call.query.text("dryRun");
+    let took = server.clock.instant().saturating_duration_since(started);
+    server.metrics.answered(&call.info, dry_run, answer.status().as_u16(), took);
+    answer
+}
+
+async fn within_time(server: &Arc<Server>, call: &mut Call, body: Body) -> Result<Reply, Status> {
+    if call.info.is_long_running() {
+        return boxed(server, call, body).await;
+    }
+    let limit = server.options.request_timeout;
+    match server.clock.timeout(limit, boxed(server, call, body)).await {
+        Ok(result) => result,
+        Err(_) => Err(Status::timeout("request did not complete within the allotted timeout", 0)),
+    }
+}
+
+/// Boxed, because the compiler cannot see through this many nested futures that they are `Send`.
+fn boxed<'a>(server: &'a Arc<Server>, call: &'a mut Call, body: Body) -> BoxFuture<'a, Result<Reply, Status>> {
+    serve(server, call, body).boxed()
+}
+
+async fn serve(server: &Arc<Server>, call: &mut Call, body: Body) -> Result<Reply, Status> {
+    call.user = authenticate(call);
+    let _place = server.flow.enter(&call.info)?;
+    match route(call)? {
+        Route::Path => paths::serve(server, call).await,
+        Route::Resource(kind) => verbs::serve(server, call, kind, body).await,
+        Route::Subresource(kind, sub) => subresources::serve(server, call, kind, sub, body).await,
+    }
+}
+
+/// Who asks: an in-process caller brings its identity along.
+fn authenticate(call: &Call) -> User {
+    call.parts.extensions.get::<User>().cloned().unwrap_or_else(User::anonymous)
+}
+
+enum Route {
+    Path,
+    Resource(&'static Kind),
+    Subresource(&'static Kind, &'static Subresource),
+}
+
+fn route(call: &Call) -> Result<Route, Status> {
+    let info = &call.info;
+    if !info.is_resource_request {
+        return Ok(Route::Path);
+    }
+    let kind = kinds::lookup(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_resource)?;
+    if info.subresource.is_empty() {
+        return Ok(Route::Resource(kind));
+    }
+    let found = kind.subresource(&info.subresource).ok_or_else(Status::no_such_resource)?;
+    Ok(Route::Subresource(kind, found))
+}
+
+/// The answer for a path that nobody serves.
+#[must_use]
+pub fn not_found() -> Reply {
+    reply::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}

@@ -1,0 +1,86 @@
+//! Answers: the body type that everything shares and the ways to make a response.
+
+use bytes::Bytes;
+use futures::Stream;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use machinery::{Status, Value, json};
+
+use crate::negotiate::Encoding;
+
+/// Any error of a body.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of requests and responses.
+pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A response with this body type.
+pub type Reply = Response<Body>;
+
+/// A body that is all there.
+#[must_use]
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body that comes piece by piece.
+pub fn streamed(pieces: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Body {
+    use futures::TryStreamExt as _;
+    StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync()
+}
+
+/// A response of a content type.
+#[must_use]
+pub fn with_type(code: StatusCode, content_type: &'static str, body: Body) -> Reply {
+    let mut reply = Response::new(body);
+    *reply.status_mut() = code;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
+/// A plain text, as health checks and the 404 of unknown paths are.
+#[must_use]
+pub fn text(code: StatusCode, text: impl Into<String>) -> Reply {
+    with_type(code, "text/plain; charset=utf-8", full(text.into()))
+}
+
+/// An object in the encoding asked for.
+#[must_use]
+pub fn object(code: StatusCode, value: &Value, encoding: Encoding) -> Reply {
+    match encoding {
+        Encoding::Json => {
+            let mut bytes = json::to_vec(value);
+            bytes.push(b'\n');
+            with_type(code, "application/json", full(bytes))
+        }
+        Encoding::JsonPretty => {
+            let mut text = json::to_pretty(value);
+            text.push('\n');
+            with_type(code, "application/json", full(text))
+        }
+        Encoding::Yaml => with_type(code, "application/yaml", full(machinery::yaml::to_string(value))),
+    }
+}
+
+/// An error, with the headers that go with it.
+#[must_use]
+pub fn failure(status: &Status, encoding: Encoding) -> Reply {
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut reply = object(code, &status.to_value(), encoding);
+    let retry = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    if retry > 0 {
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry));
+    }
+    reply
+}
+
+/// Adds a warning that clients show to people (RFC 7234, `299 -`).
+pub fn warn(reply: &mut Reply, warning: &str) {
+    let text = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+    if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+        reply.headers_mut().append(http::header::WARNING, value);
+    }
+}

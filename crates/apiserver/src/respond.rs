@@ -1,0 +1,75 @@
+//! Objects as the client wants to see them: whole, as a table, or their metadata.
+
+use http::StatusCode;
+use kinds::Kind;
+use machinery::{Status, Value, meta, value};
+
+use crate::call::Call;
+use crate::negotiate::{Accepted, Shape};
+use crate::reply::{self, Reply};
+use crate::server::Server;
+use crate::table::{self, Include};
+
+/// Answers with one object.
+///
+/// # Errors
+/// 400 when a table is wanted in a way that is not known.
+pub fn object(
+    server: &Server,
+    call: &Call,
+    kind: &Kind,
+    code: StatusCode,
+    object: &Value,
+    accepted: Accepted,
+) -> Result<Reply, Status> {
+    let shaped = match accepted.shape {
+        Shape::Whole => return Ok(reply::object(code, object, accepted.encoding)),
+        Shape::PartialMetadata => table::partial(object),
+        Shape::Table => {
+            let include = Include::parse(&call.query)?;
+            let metadata = value!({"resourceVersion": (meta::resource_version(object))});
+            table::of(kind, std::slice::from_ref(object), metadata, include, server.clock.now())
+        }
+    };
+    Ok(reply::object(code, &shaped, accepted.encoding))
+}
+
+/// Answers with several objects as a list.
+///
+/// # Errors
+/// 400 when a table is wanted in a way that is not known.
+pub fn list(
+    server: &Server,
+    call: &Call,
+    kind: &Kind,
+    mut objects: Vec<Value>,
+    metadata: Value,
+    accepted: Accepted,
+) -> Result<Reply, Status> {
+    let shaped = match accepted.shape {
+        Shape::Table => table::of(kind, &objects, metadata, Include::parse(&call.query)?, server.clock.now()),
+        Shape::PartialMetadata => {
+            let items: Vec<Value> = objects.iter().map(table::partial).collect();
+            let items = if items.is_empty() { Value::Null } else { items.into() };
+            value!({
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": (metadata),
+                "items": (items),
+            })
+        }
+        Shape::Whole => {
+            for object in objects.iter_mut().filter_map(Value::as_object_mut) {
+                object.remove("kind");
+                object.remove("apiVersion");
+            }
+            value!({
+                "kind": (kind.list_kind()),
+                "apiVersion": (kind.api_version()),
+                "metadata": (metadata),
+                "items": (objects),
+            })
+        }
+    };
+    Ok(reply::object(StatusCode::OK, &shaped, accepted.encoding))
+}

@@ -1,0 +1,78 @@
+//! What a server consists of, and its options.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{CancellationToken, Clock, Random};
+use store::Store;
+
+use crate::cache::{Cacher, Observer};
+use crate::flow::Flow;
+use crate::metrics::Metrics;
+
+/// The settings of a server.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Reading requests at a time; more answer 429.
+    pub max_requests_in_flight: usize,
+    /// Writing requests at a time; more answer 429.
+    pub max_mutating_requests_in_flight: usize,
+    /// A request that is no watch and no connection takes at most so long.
+    pub request_timeout: Duration,
+    /// A watch without a wish lasts between once and twice this.
+    pub min_request_timeout: Duration,
+    /// Events go by themselves after this.
+    pub event_ttl: Duration,
+    /// History older than this is forgotten.
+    pub compaction_interval: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_requests_in_flight: 400,
+            max_mutating_requests_in_flight: 200,
+            request_timeout: Duration::from_secs(60),
+            min_request_timeout: Duration::from_secs(1800),
+            event_ttl: Duration::from_secs(3600),
+            compaction_interval: Duration::from_secs(300),
+        }
+    }
+}
+
+/// A server's parts, shared by all requests.
+pub struct Server {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The objects in memory.
+    pub cacher: Arc<Cacher>,
+    /// The settings.
+    pub options: Options,
+    /// The time.
+    pub clock: Clock,
+    /// Chance: names, uids, spread.
+    pub random: Random,
+    /// Who may enter now.
+    pub flow: Flow,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Ends watches and connections when the server ends.
+    pub stop: CancellationToken,
+}
+
+impl Server {
+    /// The parts; nothing is read from the store yet.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        options: Options,
+        clock: Clock,
+        random: Random,
+        observers: Vec<Arc<dyn Observer>>,
+    ) -> Self {
+        let cacher = Arc::new(Cacher::new(store.clone(), clock.clone(), kinds::all(), observers));
+        let flow = Flow::new(options.max_requests_in_flight, options.max_mutating_requests_in_flight);
+        let stop = CancellationToken::new();
+        Self { store, cacher, options, clock, random, flow, metrics: Metrics::new(), stop }
+    }
+}

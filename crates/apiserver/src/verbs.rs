@@ -1,0 +1,51 @@
+//! What can be done with a resource, one file a verb.
+
+mod continuation;
+mod create;
+pub mod delete;
+mod delete_collection;
+pub mod get;
+pub mod list;
+pub mod update;
+mod watch;
+
+use std::sync::Arc;
+
+use kinds::Kind;
+use machinery::Status;
+
+use crate::call::Call;
+use crate::reply::{Body, Reply};
+use crate::server::Server;
+
+/// Does what `call` asks of `kind`.
+///
+/// # Errors
+/// Whatever the verb answers instead of an object.
+pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body: Body) -> Result<Reply, Status> {
+    if !kind.verbs.contains(&call.info.verb.as_str()) || !fits(call, kind) {
+        return Err(Status::method_not_allowed());
+    }
+    match call.info.verb.as_str() {
+        "get" => get::get(server, call, kind).await,
+        "list" => list::list(server, call, kind).await,
+        "watch" => watch::watch(server, call, kind).await,
+        "create" => create::create(server, call, kind, body).await,
+        "update" => update::update(server, call, kind, body).await,
+        "delete" => delete::delete(server, call, kind, body).await,
+        "deletecollection" => delete_collection::delete_collection(server, call, kind, body).await,
+        _ => Err(Status::method_not_allowed()),
+    }
+}
+
+/// Whether the path has a name where the verb needs one, and a namespace where the kind does.
+fn fits(call: &Call, kind: &Kind) -> bool {
+    let info = &call.info;
+    let named = info.parts.len() > 1;
+    let place = match kind.namespaced {
+        true => !info.namespace.is_empty() || matches!(info.verb.as_str(), "list" | "watch"),
+        false => true,
+    };
+    let wants_name = matches!(info.verb.as_str(), "get" | "update" | "patch" | "delete");
+    place && if info.verb == "create" { !named } else { !wants_name || named }
+}

@@ -1,0 +1,47 @@
+//! GET of one object.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use kinds::Kind;
+use machinery::Status;
+use store::Revision;
+
+use crate::cache::{Form, Item};
+use crate::call::Call;
+use crate::negotiate::{Encoding, Shape};
+use crate::objects::Objects;
+use crate::reply::{self, Reply};
+use crate::respond;
+use crate::server::Server;
+
+/// Answers with the object, read from the store, or from memory when the client allows an older state.
+///
+/// # Errors
+/// 404, or 504 when the wanted version has not come yet.
+pub async fn get(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Result<Reply, Status> {
+    let accepted = call.accepts_object()?;
+    let (objects, info) = (Objects::new(server, kind), &call.info);
+    let asked = call.query.text("resourceVersion");
+    if !asked.is_empty() && asked != "0" {
+        server.cacher.reach(super::list::version(asked)?).await?;
+    }
+    let plain = accepted.encoding == Encoding::Json && accepted.shape != Shape::Table && kind.stored_as.is_none();
+    if plain {
+        let key = objects.key(&info.namespace, &info.name);
+        let (entry, _) = server.store.get(&key, None).await.map_err(|error| crate::storage::failure(&error))?;
+        let entry = entry.ok_or_else(|| objects.not_found(&info.name))?;
+        let item = Item::read(kind, entry.key, entry.value, entry.revision).map_err(Status::internal)?;
+        return Ok(bytes(&item, accepted.shape, item.revision));
+    }
+    let stored = objects.get(&info.namespace, &info.name).await?;
+    respond::object(server, call, kind, StatusCode::OK, &stored.object, accepted)
+}
+
+fn bytes(item: &Item, shape: Shape, revision: Revision) -> Reply {
+    let form = if shape == Shape::PartialMetadata { Form::Partial } else { Form::Whole };
+    let mut out = Vec::with_capacity(item.bytes.len() + 64);
+    item.write(form, revision, &mut out);
+    out.push(b'\n');
+    reply::with_type(StatusCode::OK, "application/json", reply::full(out))
+}

@@ -1,0 +1,208 @@
+//! GET of a collection's changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use http::StatusCode;
+use kinds::Kind;
+use machinery::{Status, Value, json, meta, value};
+use store::Revision;
+
+use super::list::{cache_of, version, view};
+use crate::cache::{Begin, Event, Form, Item, Line, Next, Selection, Watcher};
+use crate::call::Call;
+use crate::metrics::Open;
+use crate::negotiate::{Encoding, Shape};
+use crate::options::ListOptions;
+use crate::reply::{self, Reply};
+use crate::server::Server;
+use crate::table::{self, Include};
+
+/// The annotation of the bookmark that ends the initial events (KEP-3157).
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// Answers with the present objects, if asked for, and every change from there on.
+///
+/// # Errors
+/// Wrong options; a version that is gone is an event of the stream.
+pub async fn watch(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Result<Reply, Status> {
+    let accepted = call.accepts_watch()?;
+    if accepted.encoding == Encoding::Yaml {
+        return Err(Status::not_acceptable(&["application/json", "application/json;stream=watch"]));
+    }
+    let options = ListOptions::parse(&watching(call))?;
+    let mut selection = Selection::parse(kind, &call.info.namespace, &options.label_selector, &options.field_selector)?;
+    if call.info.parts.len() > 1 {
+        selection = selection.named(&call.info.name);
+    }
+    let include = if accepted.shape == Shape::Table { Include::parse(&call.query)? } else { Include::default() };
+    let begin = begin(server, &options).await?;
+    let resource = cache_of(server, kind)?.clone();
+    // A kind that is stored in another one's form is selected from after its conversion.
+    let preselection = if kind.stored_as.is_some() { Selection::all(&selection.namespace) } else { selection.clone() };
+    let deadline = server.clock.instant() + duration(server, &options);
+    let marks = options.allow_watch_bookmarks;
+    let opened = Watcher::open(server.cacher.clone(), resource, &preselection, begin, deadline, marks);
+    let asked = options.resource_version.as_str();
+    let stream = Stream {
+        kind,
+        selection,
+        shape: accepted.shape,
+        include,
+        marks,
+        initial_mark: options.send_initial_events == Some(true) && marks,
+        columns_sent: false,
+        watcher: opened.map_err(|oldest| Status::expired(format!("too old resource version: {asked} ({oldest})"))),
+        open: server.metrics.open(&call.info),
+        server: server.clone(),
+    };
+    let lines = stream::unfold(Some(stream), |stream| async move {
+        let mut stream = stream?;
+        let (line, more) = stream.next().await?;
+        Some((Ok(line), more.then_some(stream)))
+    });
+    Ok(reply::with_type(StatusCode::OK, "application/json", reply::streamed(lines)))
+}
+
+/// The query, with `watch` set where the path says so.
+fn watching(call: &Call) -> crate::query::Query {
+    let raw = call.parts.uri.query().unwrap_or_default();
+    crate::query::Query::parse(Some(&format!("watch=true&{raw}")))
+}
+
+/// Where the watch begins: KEP-3157 and the API concepts' table of resource versions.
+async fn begin(server: &Server, options: &ListOptions) -> Result<Begin, Status> {
+    let asked = options.resource_version.as_str();
+    let initial = options.send_initial_events;
+    match asked {
+        "" => {
+            server.cacher.catch_up().await?;
+            Ok(if initial == Some(false) { Begin::After(server.cacher.revision()) } else { Begin::Now })
+        }
+        "0" if initial == Some(false) => Ok(Begin::After(server.cacher.revision())),
+        "0" => Ok(Begin::Now),
+        text => {
+            let revision = version(text)?;
+            if initial != Some(true) {
+                return Ok(Begin::After(revision));
+            }
+            server.cacher.reach(revision).await?;
+            Ok(Begin::Now)
+        }
+    }
+}
+
+fn duration(server: &Server, options: &ListOptions) -> Duration {
+    match options.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0) {
+        Some(seconds) => Duration::from_secs(seconds),
+        None => server.options.min_request_timeout.mul_f64(1.0 + server.random.fraction()),
+    }
+}
+
+struct Stream {
+    server: Arc<Server>,
+    kind: &'static Kind,
+    selection: Selection,
+    shape: Shape,
+    include: Include,
+    marks: bool,
+    initial_mark: bool,
+    columns_sent: bool,
+    watcher: Result<Watcher, Status>,
+    #[expect(dead_code, reason = "counts the watch until it is dropped")]
+    open: Open,
+}
+
+impl Stream {
+    /// The next line, and whether more may follow.
+    async fn next(&mut self) -> Option<(Bytes, bool)> {
+        loop {
+            let watcher = match &mut self.watcher {
+                Ok(watcher) => watcher,
+                Err(status) => return Some((line("ERROR", &status.to_value()), false)),
+            };
+            let next = tokio::select! {
+                biased;
+                () = self.server.stop.cancelled() => return None,
+                next = watcher.next() => next,
+            };
+            let line = match next {
+                Next::Initial(item) => self.initial(item),
+                Next::InitialEnd(revision) if self.initial_mark => Some(self.mark(revision, true)),
+                Next::Progress(revision) if self.marks => Some(self.mark(revision, false)),
+                Next::Change(event) => self.change(event),
+                Next::InitialEnd(_) | Next::Progress(_) => None,
+                Next::Cut | Next::Over => return None,
+            };
+            if let Some(line) = line {
+                return Some((line, true));
+            }
+        }
+    }
+
+    fn initial(&mut self, item: Arc<Item>) -> Option<Bytes> {
+        let item = view(&self.server, self.kind, item);
+        self.selection.matches(&item).then(|| match self.shape {
+            Shape::Table => self.table(Line::Added, &item, item.revision),
+            shape => crate::cache::encode(Line::Added, &item, form(shape), item.revision),
+        })
+    }
+
+    fn change(&mut self, event: Arc<Event>) -> Option<Bytes> {
+        let event = self.viewed(event);
+        let seen = event.seen_by(&self.selection)?;
+        Some(match self.shape {
+            Shape::Table => self.table(seen, event.shown(seen), event.revision),
+            shape => event.json(seen, form(shape)),
+        })
+    }
+
+    fn viewed(&self, event: Arc<Event>) -> Arc<Event> {
+        if self.kind.stored_as.is_none() {
+            return event;
+        }
+        let view = |item: &Option<Arc<Item>>| item.clone().map(|item| view(&self.server, self.kind, item));
+        Arc::new(Event::new(event.revision, view(&event.item), view(&event.previous)))
+    }
+
+    /// A table with one row; only the first one has the columns.
+    fn table(&mut self, seen: Line, item: &Item, revision: Revision) -> Bytes {
+        let mut object = item.value();
+        meta::set_resource_version(&mut object, &revision.to_string());
+        let metadata = value!({"resourceVersion": (revision.to_string())});
+        let now = self.server.clock.now();
+        let mut table = table::of(self.kind, std::slice::from_ref(&object), metadata, self.include, now);
+        if std::mem::replace(&mut self.columns_sent, true) {
+            table.set_at(&["columnDefinitions"], Value::Null);
+        }
+        line(seen.word(), &table)
+    }
+
+    /// An object with nothing but a version: everything up to there has been sent.
+    fn mark(&self, revision: Revision, initial_end: bool) -> Bytes {
+        let mut object = value!({
+            "kind": (self.kind.kind),
+            "apiVersion": (self.kind.api_version()),
+            "metadata": {"resourceVersion": (revision.to_string())},
+        });
+        if self.shape == Shape::PartialMetadata {
+            meta::set_type(&mut object, "meta.k8s.io/v1", "PartialObjectMetadata");
+        }
+        if initial_end {
+            meta::set_annotation(&mut object, INITIAL_EVENTS_END, "true");
+        }
+        line("BOOKMARK", &object)
+    }
+}
+
+fn form(shape: Shape) -> Form {
+    if shape == Shape::PartialMetadata { Form::Partial } else { Form::Whole }
+}
+
+fn line(word: &str, object: &Value) -> Bytes {
+    let mut out = json::to_vec(&value!({"type": (word), "object": (object.clone())}));
+    out.push(b'\n');
+    out.into()
+}

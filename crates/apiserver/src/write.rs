@@ -1,0 +1,233 @@
+//! The way of an object into the store, the same for every verb: prepare, check, admit, store.
+
+use jiff::Timestamp;
+use kinds::{Context, Kind, Subresource};
+use machinery::field::{Error, Path};
+use machinery::status::In;
+use machinery::{Status, Value, meta};
+
+use crate::User;
+use crate::call::Call;
+use crate::codec;
+use crate::objects::{Objects, Raced, Stored};
+use crate::options::WriteOptions;
+use crate::server::Server;
+
+/// A generated name is tried this often; then the client is told that all were taken.
+const GENERATE_ATTEMPTS: usize = 8;
+
+/// A generated name is the prefix, cut to this, and a suffix.
+const GENERATE_PREFIX_BYTES: usize = 58;
+
+/// How long the suffix is.
+const GENERATE_SUFFIX: usize = 5;
+
+/// How a PUT or PATCH ends.
+#[derive(Debug)]
+pub enum Written {
+    /// The object is stored.
+    Stored(Value),
+    /// The last finalizer of a deleted object went, so the object did.
+    Removed(Value),
+}
+
+impl Written {
+    /// The object.
+    #[must_use]
+    pub fn object(self) -> Value {
+        let (Self::Stored(object) | Self::Removed(object)) = self;
+        object
+    }
+}
+
+/// Creates `object`, which is decoded and defaulted.
+///
+/// # Errors
+/// 409 when it exists, 422 when it is not valid, and what admission says.
+pub async fn create(
+    server: &Server,
+    call: &mut Call,
+    kind: &'static Kind,
+    object: Value,
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let generated = meta::name(&object).is_empty() && !meta::generate_name(&object).is_empty();
+    let mut attempt = 1;
+    loop {
+        let result = create_once(server, call, kind, object.clone(), options).await;
+        match result {
+            Err(status) if generated && &*status.reason == "AlreadyExists" => {
+                if attempt == GENERATE_ATTEMPTS {
+                    let name = status.details.as_ref().map_or("", |details| details.name.as_str());
+                    return Err(Status::generate_name_conflict(kind.group_resource(), name, 1));
+                }
+                attempt += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn create_once(
+    server: &Server,
+    call: &mut Call,
+    kind: &'static Kind,
+    mut object: Value,
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let now = server.clock.now();
+    fill_system_fields(server, &mut object, now);
+    with_context(&call.user, now, |context| kind.prepare_for_create(&mut object, context));
+    let errors = kind.check_create(&object);
+    if !errors.is_empty() {
+        return Err(Status::invalid(kind.group_kind(), meta::name(&object), &errors));
+    }
+    call.warnings.extend((kind.warnings)(&object, None));
+    codec::order(kind, &mut object);
+    Objects::new(server, kind).create(&mut object, options.dry_run).await?;
+    Ok(object)
+}
+
+/// Replaces `stored` by `new`, which is decoded and defaulted, through the object itself or a subresource.
+///
+/// # Errors
+/// 409 when the object has changed, 422 when the new one is not valid, and what admission says; [`Raced`] when
+/// somebody wrote meanwhile and the caller may try again.
+pub async fn update(
+    server: &Server,
+    call: &mut Call,
+    kind: &'static Kind,
+    subresource: Option<&'static Subresource>,
+    stored: &Stored,
+    mut new: Value,
+    options: &WriteOptions,
+) -> Result<Result<Written, Raced>, Status> {
+    let (old, now) = (&stored.object, server.clock.now());
+    check_version(kind, &mut new, old)?;
+    let errors = with_context(&call.user, now, |context| match subresource {
+        Some(subresource) => {
+            subresource.prepare_for_update(&mut new, old, context);
+            subresource.check_update(&new, old)
+        }
+        None => {
+            kind.prepare_for_update(&mut new, old, context);
+            kind.check_update(&new, old)
+        }
+    });
+    if !errors.is_empty() {
+        return Err(Status::invalid(kind.group_kind(), meta::name(&new), &errors));
+    }
+    if subresource.is_none() {
+        call.warnings.extend((kind.warnings)(&new, Some(old)));
+    }
+    codec::order(kind, &mut new);
+    let objects = Objects::new(server, kind);
+    if goes_now(kind, &new, old) && !options.dry_run {
+        return Ok(objects.remove(stored).await?.map(|_| Written::Removed(new)));
+    }
+    Ok(objects.replace(stored, &mut new, options.dry_run).await?.map(|()| Written::Stored(new)))
+}
+
+/// Whether the update takes away what kept a deleted object there.
+fn goes_now(kind: &Kind, new: &Value, old: &Value) -> bool {
+    let no_finalizers = meta::finalizers(new).next().is_none();
+    if kind.group.is_empty() && kind.kind == "Namespace" {
+        return no_finalizers && meta::is_deleting(new) && new.items_at(&["spec", "finalizers"]).is_empty();
+    }
+    no_finalizers && meta::is_deleting(old) && meta::deletion_grace_period_seconds(old) == Some(0)
+}
+
+/// The resourceVersion of an update: absent it overwrites, where the kind allows that; else it must be the present one.
+fn check_version(kind: &Kind, new: &mut Value, old: &Value) -> Result<(), Status> {
+    let (asked, present) = (meta::resource_version(new).to_owned(), meta::resource_version(old));
+    if asked.is_empty() || asked == "0" {
+        if kind.writes.unconditional {
+            meta::set_resource_version(new, present);
+            return Ok(());
+        }
+        let error = Error::invalid_shown(
+            &Path::new("metadata").child("resourceVersion"),
+            "0x0",
+            "must be specified for an update",
+        );
+        return Err(Status::invalid(kind.group_kind(), meta::name(new), &vec![error]));
+    }
+    if asked.parse::<u64>().is_err() {
+        let quoted = machinery::field::quote(&asked);
+        return Err(Status::unknown(format!("strconv.ParseUint: parsing {quoted}: invalid syntax")));
+    }
+    if asked != present {
+        return Err(Status::modified(kind.group_resource(), meta::name(new)));
+    }
+    Ok(())
+}
+
+fn fill_system_fields(server: &Server, object: &mut Value, now: Timestamp) {
+    if meta::name(object).is_empty() && !meta::generate_name(object).is_empty() {
+        let mut prefix = meta::generate_name(object).to_owned();
+        while prefix.len() > GENERATE_PREFIX_BYTES {
+            prefix.pop();
+        }
+        let name = format!("{prefix}{}", server.random.suffix(GENERATE_SUFFIX));
+        meta::set_name(object, &name);
+    }
+    meta::set_uid(object, &server.random.uuid());
+    meta::set_creation_timestamp(object, now);
+    object.remove_at(&["metadata", "selfLink"]);
+}
+
+/// Runs `work` with what hooks may know about the request.
+pub fn with_context<T>(user: &User, now: Timestamp, work: impl FnOnce(&Context<'_>) -> T) -> T {
+    let extra: Vec<(String, Vec<String>)> = user.extra.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    work(&Context { user: &user.name, uid: &user.uid, groups: &user.groups, extra: &extra, now })
+}
+
+/// Makes the object's namespace that of the path.
+///
+/// # Errors
+/// 400 when it has another one.
+pub fn fit_namespace(call: &Call, kind: &Kind, object: &mut Value) -> Result<(), Status> {
+    let wanted = if kind.namespaced { call.info.namespace.as_str() } else { "" };
+    let found = meta::namespace(object);
+    if found.is_empty() && !wanted.is_empty() {
+        meta::set_namespace(object, wanted);
+    } else if found != wanted {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks that the object is the one that the path names.
+///
+/// # Errors
+/// 400 when it has another name or none.
+pub fn fit_name(call: &Call, object: &Value) -> Result<(), Status> {
+    let (wanted, found) = (call.info.name.as_str(), meta::name(object));
+    if found.is_empty() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
+        )));
+    }
+    if found != wanted {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({found}) does not match the name on the URL ({wanted})"
+        )));
+    }
+    Ok(())
+}
+
+/// The answer when a body's uid is not that of the stored object.
+#[must_use]
+pub fn other_uid(what: In<'_>, key: &str, object: &Value, asked: &str) -> Status {
+    let present = meta::uid(object);
+    Status::conflict(
+        what,
+        meta::name(object),
+        format!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+             failed: UID in precondition: {asked}, UID in object meta: {present}"
+        ),
+    )
+}
