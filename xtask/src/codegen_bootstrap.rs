@@ -19,7 +19,9 @@ const AGGREGATE: &str = "rbac.authorization.k8s.io/";
 /// A file cannot be read or written, or a recorded object has something that the compact form cannot say.
 pub fn run(facts: &Path, out: &Path) -> Result<()> {
     let folder = facts.join("bootstrap");
-    let mut text = "# RBAC objects of a fresh cluster. Written by `cargo xtask codegen`; the form is told in rbac.rs.\n".to_owned();
+    let mut text =
+        "# RBAC objects of a fresh cluster. Written by `cargo xtask codegen`; the form is told in rbac.rs.\n"
+            .to_owned();
     for file in ["clusterroles", "clusterrolebindings", "roles", "rolebindings"] {
         for object in read(&folder, file)? {
             write_rbac(&object, &mut text).with_context(|| format!("{file}: {}", name(&object)))?;
