@@ -5,15 +5,19 @@
 
 use std::sync::LazyLock;
 
+pub mod apps;
 pub mod authentication;
 pub mod authorization;
+pub mod autoscaling;
+pub mod batch;
 pub mod coordination;
 pub mod core;
 pub mod discovery;
 pub mod kind;
+pub mod pod_spec;
+pub mod policy;
 pub mod rbac;
 pub mod scheduling;
-pub mod pod_spec;
 pub mod strategy;
 pub mod table;
 pub mod validate;
@@ -24,12 +28,17 @@ pub use table::{Column, Describe};
 /// The kinds of each group and version, in discovery's order.
 static GROUPS: &[&[&Kind]] = &[
     core::ALL,
+    apps::ALL,
+    &[&core::event::EVENTS_KIND],
     authentication::ALL,
     authorization::ALL,
-    coordination::ALL,
-    discovery::ALL,
+    autoscaling::ALL,
+    batch::ALL,
+    policy::ALL,
     rbac::ALL,
     scheduling::ALL,
+    coordination::ALL,
+    discovery::ALL,
 ];
 
 /// Every kind.

@@ -71,3 +71,18 @@ pub fn always_restarts(template: &Value, path: &Path, kind: &str) -> Errors {
     }
     errors
 }
+
+/// What is wrong with the template of a workload that keeps a number of pods alive.
+#[must_use]
+pub fn of_replicas(spec: &Value, path: &Path) -> Errors {
+    let mismatch = labels_match(spec, path);
+    if mismatch.as_ref().is_some_and(|error| error.detail == "invalid label selector") {
+        return mismatch.into_iter().collect();
+    }
+    let template = spec.get("template").unwrap_or(&Value::Null);
+    let path = path.child("template");
+    let mut errors: Errors = mismatch.into_iter().collect();
+    errors.extend(validate(template, &path));
+    errors.extend(always_restarts(template, &path, "ReplicaSet"));
+    errors
+}

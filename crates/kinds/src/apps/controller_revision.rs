@@ -1,0 +1,60 @@
+//! ControllerRevision: a snapshot of what a controller made pods from.
+
+use jiff::Timestamp;
+use machinery::field::{Error, Errors, Path};
+use machinery::{Value, meta};
+
+use crate::kind::{BASE, Kind};
+use crate::strategy::immutable;
+use crate::table::{AGE, Describe, NAME, age, int, text};
+use crate::validate::non_negative_at;
+
+const REVISION: &str = "io.k8s.api.apps.v1.ControllerRevision";
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    group: "apps",
+    kind: "ControllerRevision",
+    plural: "controllerrevisions",
+    storage: "controllerrevisions",
+    schema: REVISION,
+    columns: &[
+        NAME,
+        text("Controller", Describe::Text("Controller of the object")),
+        text("Revision", Describe::Field(REVISION, "revision")),
+        AGE,
+    ],
+    row,
+    validate,
+    validate_update: |new, old| {
+        let mut errors = validate(new);
+        errors.extend(immutable(new.get("data"), old.get("data"), &Path::new("data")));
+        errors
+    },
+    ..BASE
+};
+
+fn row(revision: &Value, now: Timestamp) -> Vec<Value> {
+    let owner = meta::controller(revision).map(|owner| {
+        let part = |field: &str| owner.str_at(&[field]).unwrap_or_default();
+        let (group, _) = part("apiVersion").rsplit_once('/').unwrap_or_default();
+        let kind = part("kind").to_lowercase();
+        let kind = if group.is_empty() { kind } else { format!("{kind}.{group}") };
+        format!("{kind}/{}", part("name"))
+    });
+    vec![
+        meta::name(revision).into(),
+        owner.unwrap_or_else(|| "<none>".to_owned()).into(),
+        int(revision, &["revision"]),
+        age(revision, now),
+    ]
+}
+
+fn validate(revision: &Value) -> Errors {
+    let mut errors = Errors::new();
+    if revision.get("data").is_none_or(Value::is_null) {
+        errors.push(Error::required(&Path::new("data"), "data is mandatory"));
+    }
+    errors.extend(non_negative_at(revision, "revision", &Path::default()));
+    errors
+}

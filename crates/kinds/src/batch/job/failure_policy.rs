@@ -1,0 +1,96 @@
+//! What is wrong with a pod failure policy (KEP-3329).
+
+use machinery::Value;
+use machinery::field::{Error, Errors, Path};
+
+use crate::validate::one_of;
+
+const MAX_RULES: usize = 20;
+const MAX_VALUES: usize = 255;
+
+/// What is wrong with the policy of a job's spec, if it has one.
+pub(super) fn check(spec: &Value, path: &Path) -> Errors {
+    let rules = spec.items_at(&["podFailurePolicy", "rules"]);
+    let mut errors = Errors::new();
+    if rules.len() > MAX_RULES {
+        errors.push(Error::too_many(&path.child("rules"), rules.len(), MAX_RULES));
+    }
+    for (i, rule) in rules.iter().enumerate() {
+        errors.extend(self::rule(spec, rule, &path.child("rules").index(i)));
+    }
+    errors
+}
+
+fn rule(spec: &Value, rule: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let action = rule.str_at(&["action"]).unwrap_or_default();
+    let field = path.child("action");
+    if action.is_empty() {
+        errors.push(Error::required(&field, "valid values: \"Count\", \"FailIndex\", \"FailJob\", \"Ignore\""));
+    } else if action == "FailIndex" && spec.int_at(&["backoffLimitPerIndex"]).is_none() {
+        errors.push(Error::invalid(&field, action, "requires the backoffLimitPerIndex to be set"));
+    } else {
+        errors.extend(one_of(action, &["Count", "FailIndex", "FailJob", "Ignore"], &field));
+    }
+    let codes = rule.get("onExitCodes").filter(|codes| !codes.is_null());
+    let conditions = rule.items_at(&["onPodConditions"]);
+    if let Some(codes) = codes {
+        errors.extend(exit_codes(spec, codes, &path.child("onExitCodes")));
+    }
+    for (i, condition) in conditions.iter().enumerate() {
+        let status = condition.str_at(&["status"]).unwrap_or_default();
+        let field = path.child("onPodConditions").index(i).child("status");
+        errors.extend(one_of(status, &["False", "True", "Unknown"], &field));
+    }
+    match (codes.is_some(), !conditions.is_empty()) {
+        (true, true) => {
+            let detail = "specifying both OnExitCodes and OnPodConditions is not supported";
+            errors.push(Error { value: None, ..Error::invalid(path, Value::Null, detail) });
+        }
+        (false, false) => {
+            let detail = "specifying one of OnExitCodes and OnPodConditions is required";
+            errors.push(Error { value: None, ..Error::invalid(path, Value::Null, detail) });
+        }
+        _ => {}
+    }
+    errors
+}
+
+fn exit_codes(spec: &Value, codes: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let operator = codes.str_at(&["operator"]).unwrap_or_default();
+    if operator.is_empty() {
+        errors.push(Error::required(&path.child("operator"), "valid values: \"In\", \"NotIn\""));
+    } else {
+        errors.extend(one_of(operator, &["In", "NotIn"], &path.child("operator")));
+    }
+    if let Some(name) = codes.str_at(&["containerName"]) {
+        let lists = ["containers", "initContainers"];
+        let known = lists.iter().any(|list| {
+            spec.items_at(&["template", "spec", list]).iter().any(|c| c.str_at(&["name"]) == Some(name))
+        });
+        if !known {
+            let detail = "must be one of the container or initContainer names in the pod template";
+            errors.push(Error::invalid(&path.child("containerName"), name, detail));
+        }
+    }
+    let values: Vec<i64> = codes.items_at(&["values"]).iter().filter_map(Value::as_i64).collect();
+    let field = path.child("values");
+    if values.is_empty() {
+        errors.push(Error::invalid(&field, codes.get("values").cloned(), "at least one value is required"));
+    } else if values.len() > MAX_VALUES {
+        errors.push(Error::too_many(&field, values.len(), MAX_VALUES));
+    }
+    for (i, value) in values.iter().enumerate() {
+        if operator == "In" && *value == 0 {
+            errors.push(Error::invalid(&field.index(i), *value, "must not be 0 for the In operator"));
+        }
+        if values[..i].contains(value) {
+            errors.push(Error::duplicate(&field.index(i), *value));
+        }
+    }
+    if values.windows(2).any(|pair| pair[0] > pair[1]) {
+        errors.push(Error::invalid(&field, codes.get("values").cloned(), "must be ordered"));
+    }
+    errors
+}
