@@ -1,5 +1,7 @@
 //! For tests of plans: objects as YAML in, one line an action out.
 
+use std::sync::Arc;
+
 use base::Random;
 use client::driver::{Controller, Watches};
 use client::{Informer, Informers, Kind, View};
@@ -11,6 +13,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use machinery::Value;
+
+use crate::Options;
 
 /// The time at which all tables are planned.
 pub(crate) const NOW: &str = "2026-01-01T00:10:00Z";
@@ -25,7 +29,9 @@ pub(crate) fn view(controller: &Controller, yaml: &str) -> View {
     fill!(Pod, Node, Service, Endpoints, Namespace, ServiceAccount, ConfigMap, ReplicaSet, Deployment, DaemonSet);
     fill!(StatefulSet, Job, CronJob, Lease, EndpointSlice, PodDisruptionBudget, ClusterRole);
     Watches::declare(controller, &informers);
-    View { now: NOW.parse().expect("a time"), random: Random::seeded(1), informers }
+    let settings =
+        Arc::new(Options { root_ca: "PEM".into(), cluster_cidrs: vec!["10.1.0.0/16".into()], ..Options::default() });
+    View { now: NOW.parse().expect("a time"), random: Random::seeded(1), informers, settings }
 }
 
 fn insert<K: Kind>(informers: &Informers, objects: &[Value]) {

@@ -67,27 +67,49 @@ fn rollouts_step_by_step() {
     let old = |replicas, available| set("web-old", "v1", replicas, available, 5);
     let new = |replicas, available| current("web-new", replicas, available);
     for (state, expected) in [
-        (String::new(), expect![[r#"
+        (
+            String::new(),
+            expect![[r#"
             create ReplicaSet a/ "replicas":4
-        "#]]),
-        (old(4, 4), expect![[r#"
+        "#]],
+        ),
+        (
+            old(4, 4),
+            expect![[r#"
             create ReplicaSet a/ "replicas":1
-        "#]]),
-        (new(1, 0) + &old(4, 4), expect![[r#"
-            update ReplicaSet a/web-new "replicas":1
-        "#]]),
-        (new(2, 0) + &old(3, 3), expect![[r#"
-            update ReplicaSet a/web-new "replicas":2
-        "#]]),
-        (new(2, 1) + &old(3, 3), expect![[r#"
-            update ReplicaSet a/web-new "replicas":2
-        "#]]),
-        (new(2, 2) + &old(3, 1), expect![[r#"
-            update ReplicaSet a/web-new "replicas":2
-        "#]]),
-        (new(4, 4) + &old(0, 0), expect![[r#"
-            update ReplicaSet a/web-new "replicas":4
-        "#]]),
+        "#]],
+        ),
+        (
+            new(1, 0) + &old(4, 4),
+            expect![[r#"
+                update ReplicaSet a/web-old "replicas":3
+                event Normal ScalingReplicaSet: Scaled down replica set web-old from 4 to 3
+                requeue after 601s
+            "#]],
+        ),
+        (
+            new(2, 0) + &old(3, 3),
+            expect![[r#"
+                requeue after 601s
+            "#]],
+        ),
+        (
+            new(2, 1) + &old(3, 3),
+            expect![[r#"
+                update ReplicaSet a/web-old "replicas":2
+                event Normal ScalingReplicaSet: Scaled down replica set web-old from 3 to 2
+                requeue after 601s
+            "#]],
+        ),
+        (
+            new(2, 2) + &old(3, 1),
+            expect![[r#"
+                update ReplicaSet a/web-old "replicas":1
+                event Normal ScalingReplicaSet: Scaled down replica set web-old from 3 to 1
+                requeue after 601s
+            "#]],
+        ),
+        (new(4, 4) + &old(0, 0), expect![""]),
     ] {
         expected.assert_eq(&plan(&(DEPLOYMENT.to_owned() + &state)));
     }
@@ -98,8 +120,12 @@ fn a_resize_in_the_middle_is_spread() {
     let state = current("web-new", 2, 1) + &set("web-old", "v1", 3, 3, 5);
     let larger = DEPLOYMENT.replace("replicas: 4", "replicas: 9");
     expect![[r#"
-        update ReplicaSet a/web-new "replicas":2
-    "#]].assert_eq(&plan(&(larger + &state)));
+        update ReplicaSet a/web-old "replicas":7
+        event Normal ScalingReplicaSet: Scaled up replica set web-old from 3 to 7
+        update ReplicaSet a/web-new "replicas":5
+        event Normal ScalingReplicaSet: Scaled up replica set web-new from 2 to 5
+    "#]]
+    .assert_eq(&plan(&(larger + &state)));
 }
 
 #[test]
@@ -113,15 +139,26 @@ metadata: {name: p, namespace: a, ownerReferences: [{apiVersion: apps/v1, kind: 
 status: {phase: Running}
 ";
     for (state, expected) in [
-        (set("web-old", "v1", 4, 4, 4), expect![[r#"
+        (
+            set("web-old", "v1", 4, 4, 4),
+            expect![[r#"
             update ReplicaSet a/web-old "replicas":0
             event Normal ScalingReplicaSet: Scaled down replica set web-old from 4 to 0
             requeue after 601s
-        "#]]),
-        (set("web-old", "v1", 0, 0, 4) + pod, expect![[""]]),
-        (set("web-old", "v1", 0, 0, 4), expect![[r#"
+        "#]],
+        ),
+        (
+            set("web-old", "v1", 0, 0, 4) + pod,
+            expect![[r#"
+            requeue after 541s
+        "#]],
+        ),
+        (
+            set("web-old", "v1", 0, 0, 4),
+            expect![[r#"
             create ReplicaSet a/ "replicas":4
-        "#]]),
+        "#]],
+        ),
     ] {
         expected.assert_eq(&plan(&(recreate.clone() + &state)));
     }
@@ -131,6 +168,6 @@ status: {phase: Running}
 fn the_status_tells_of_progress() {
     let done = DEPLOYMENT.to_owned() + &current("web-new", 4, 4) + &set("web-old", "v1", 0, 0, 5);
     expect![[r#"
-        update Deployment/status a/web {"metadata":{"annotations":{"deployment.kubernetes.io/revision":"1"},"generation":1,"name":"web","namespace":"a","uid":"d1"},"spec":{"progressDeadlineSeconds":600,"replicas":4,"selector":{"matchLabels":{"app":"web"}},"strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":"25%"},"type":"RollingUpdate"},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"image":"v2","name":"c"}]}}},"status":{"conditions":[{"lastTransitionTime":"2026-01-01T00:10:00Z","lastUpdateTime":"2026-01-01T00:10:00Z","message":"Found new replica set \"web-new\"","reason":"FoundNewReplicaSet","status":"True","type":"Progressing"}]}}
+        update Deployment/status a/web {"availableReplicas":4,"conditions":[{"lastTransitionTime":"2026-01-01T00:10:00Z","lastUpdateTime":"2026-01-01T00:10:00Z","message":"Deployment has minimum availability.","reason":"MinimumReplicasAvailable","status":"True","type":"Available"},{"lastUpdateTime":"2026-01-01T00:10:00Z","message":"ReplicaSet \"web-new\" has successfully progressed.","reason":"NewReplicaSetAvailable","status":"True","type":"Progressing"}],"observedGeneration":1,"readyReplicas":4,"replicas":4,"terminatingReplicas":0,"unavailableReplicas":0,"updatedReplicas":4}
     "#]].assert_eq(&table::plan(&CONTROLLER, "a/web", &done));
 }
