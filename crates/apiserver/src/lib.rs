@@ -1,5 +1,6 @@
 //! A request's way in: http, authentication, authorization, admission, verbs, cache, watch, discovery, OpenAPI.
 
+pub mod access;
 pub mod admission;
 pub mod authentication;
 pub mod authorization;
@@ -10,6 +11,8 @@ pub mod certificates;
 mod codec;
 mod compaction;
 mod descriptions;
+pub mod discovery;
+mod documents;
 mod flow;
 mod health;
 pub mod http;
@@ -17,13 +20,16 @@ mod identity;
 mod metrics;
 mod negotiate;
 mod objects;
+pub mod openapi;
 mod options;
+mod patching;
 mod paths;
 pub mod pipeline;
 pub mod query;
 pub mod reply;
 pub mod request;
 mod respond;
+mod reviews;
 pub mod server;
 mod service;
 mod storage;

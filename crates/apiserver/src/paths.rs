@@ -8,7 +8,7 @@ use machinery::{Status, Value, value};
 use crate::call::Call;
 use crate::reply::{self, Reply};
 use crate::server::Server;
-use crate::{health, pipeline};
+use crate::{documents, health, pipeline};
 
 /// The version whose behaviour this server has.
 const GIT_VERSION: &str = "v1.36.2";
@@ -29,6 +29,7 @@ pub async fn serve(server: &Arc<Server>, call: &Call) -> Result<Reply, Status> {
         }
         ("version", None) => Err(Status::method_not_allowed()),
         ("metrics", None) if reads => Ok(metrics(server)),
+        _ if reads && let Some(answer) = documents::serve(server, call, trimmed)? => Ok(answer),
         ("api" | "apis", Some(_)) if is_group(path) => Err(Status::no_such_resource()),
         _ => Ok(pipeline::not_found()),
     }

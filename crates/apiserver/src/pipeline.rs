@@ -15,10 +15,11 @@ use http::{Request, StatusCode};
 use kinds::{Kind, Subresource};
 use machinery::Status;
 
+use crate::authentication::Refusal;
 use crate::call::Call;
 use crate::reply::{self, Body, Reply};
 use crate::server::Server;
-use crate::{User, paths, subresources, verbs};
+use crate::{paths, subresources, verbs};
 
 /// Answers a request; never panics, always answers.
 pub async fn handle(server: Arc<Server>, request: Request<Body>) -> Reply {
@@ -59,8 +60,13 @@ fn boxed<'a>(server: &'a Arc<Server>, call: &'a mut Call, body: Body) -> BoxFutu
 }
 
 async fn serve(server: &Arc<Server>, call: &mut Call, body: Body) -> Result<Reply, Status> {
-    call.user = authenticate(call);
+    match server.access.user(&call.parts) {
+        Ok(user) => call.user = user,
+        Err(Refusal::Forbidden(status)) => return Err(*status),
+        Err(Refusal::WithoutUser(why)) => return Ok(without_user(call, &why)),
+    }
     let _place = server.flow.enter(&call.info)?;
+    server.access.authorize(&call.user, &call.info)?;
     match route(call)? {
         Route::Path => paths::serve(server, call).await,
         Route::Resource(kind) => verbs::serve(server, call, kind, body).await,
@@ -68,9 +74,10 @@ async fn serve(server: &Arc<Server>, call: &mut Call, body: Body) -> Result<Repl
     }
 }
 
-/// Who asks: an in-process caller brings its identity along.
-fn authenticate(call: &Call) -> User {
-    call.parts.extensions.get::<User>().cloned().unwrap_or_else(User::anonymous)
+/// The answer to headers that name no user to act as, but other things.
+fn without_user(call: &Call, why: &str) -> Reply {
+    let path = machinery::field::quote(call.parts.uri.path());
+    reply::text(StatusCode::INTERNAL_SERVER_ERROR, format!("Internal Server Error: {path}: {why}\n"))
 }
 
 enum Route {

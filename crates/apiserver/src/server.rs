@@ -6,7 +6,9 @@ use std::time::Duration;
 use base::{CancellationToken, Clock, Random};
 use store::Store;
 
-use crate::cache::{Cacher, Observer};
+use crate::access::{self, Access};
+use crate::authorization::Authorizer;
+use crate::cache::Cacher;
 use crate::flow::Flow;
 use crate::metrics::Metrics;
 
@@ -52,6 +54,8 @@ pub struct Server {
     pub clock: Clock,
     /// Chance: names, uids, spread.
     pub random: Random,
+    /// Who may do what.
+    pub access: Access,
     /// Who may enter now.
     pub flow: Flow,
     /// What is counted.
@@ -66,13 +70,16 @@ impl Server {
     pub fn new(
         store: Arc<dyn Store>,
         options: Options,
+        access: access::Settings,
         clock: Clock,
         random: Random,
-        observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
+        let authorizer = Arc::new(Authorizer::new(access.modes.clone()));
+        let observers: Vec<Arc<dyn crate::cache::Observer>> = vec![Arc::new(access::Watching(authorizer.clone()))];
         let cacher = Arc::new(Cacher::new(store.clone(), clock.clone(), kinds::all(), observers));
+        let access = Access::new(access, authorizer, cacher.clone(), clock.clone(), random.clone());
         let flow = Flow::new(options.max_requests_in_flight, options.max_mutating_requests_in_flight);
         let stop = CancellationToken::new();
-        Self { store, cacher, options, clock, random, flow, metrics: Metrics::new(), stop }
+        Self { store, cacher, options, clock, random, access, flow, metrics: Metrics::new(), stop }
     }
 }

@@ -33,10 +33,11 @@ impl ApiServer {
     pub async fn start(
         store: Arc<dyn Store>,
         options: Options,
+        access: crate::access::Settings,
         clock: Clock,
         random: Random,
     ) -> Result<(Self, store::Revision), store::Error> {
-        let server = Arc::new(Server::new(store, options, clock, random, Vec::new()));
+        let server = Arc::new(Server::new(store, options, access, clock, random));
         let loaded = server.cacher.load().await?;
         Ok((Self { server }, loaded))
     }

@@ -2,6 +2,7 @@
 
 mod scale;
 mod status;
+mod token;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub async fn serve(
     }
     match subresource.body.2 {
         "" => status::serve(server, call, kind, subresource, body).await,
+        "TokenRequest" => token::create(server, call, kind, body).await,
         "Scale" => scale::serve(server, call, kind, body).await,
         _ => Err(Status::method_not_allowed()),
     }

@@ -6,6 +6,7 @@ pub mod delete;
 mod delete_collection;
 pub mod get;
 pub mod list;
+pub mod patch;
 pub mod update;
 mod watch;
 
@@ -32,6 +33,7 @@ pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, b
         "watch" => watch::watch(server, call, kind).await,
         "create" => create::create(server, call, kind, body).await,
         "update" => update::update(server, call, kind, body).await,
+        "patch" => patch::patch(server, call, kind, body).await,
         "delete" => delete::delete(server, call, kind, body).await,
         "deletecollection" => delete_collection::delete_collection(server, call, kind, body).await,
         _ => Err(Status::method_not_allowed()),

@@ -7,6 +7,8 @@ use machinery::status::In;
 use machinery::{Status, Value, meta};
 
 use crate::User;
+use crate::access::{self, Write};
+use crate::admission::Operation;
 use crate::call::Call;
 use crate::codec;
 use crate::objects::{Objects, Raced, Stored};
@@ -48,9 +50,12 @@ pub async fn create(
     server: &Server,
     call: &mut Call,
     kind: &'static Kind,
-    object: Value,
+    mut object: Value,
     options: &WriteOptions,
 ) -> Result<Value, Status> {
+    let admission =
+        Write { operation: Operation::Create, kind, body_kind: kind.kind, old: None, dry_run: options.dry_run };
+    access::admit(server, call, &admission, &mut object).await?;
     let generated = meta::name(&object).is_empty() && !meta::generate_name(&object).is_empty();
     let mut attempt = 1;
     loop {
@@ -82,6 +87,9 @@ async fn create_once(
     if !errors.is_empty() {
         return Err(Status::invalid(kind.group_kind(), meta::name(&object), &errors));
     }
+    let admission =
+        Write { operation: Operation::Create, kind, body_kind: kind.kind, old: None, dry_run: options.dry_run };
+    access::validate(server, call, &admission, &mut object).await?;
     call.warnings.extend((kind.warnings)(&object, None));
     codec::order(kind, &mut object);
     Objects::new(server, kind).create(&mut object, options.dry_run).await?;
@@ -103,6 +111,9 @@ pub async fn update(
     options: &WriteOptions,
 ) -> Result<Result<Written, Raced>, Status> {
     let (old, now) = (&stored.object, server.clock.now());
+    let admission =
+        Write { operation: Operation::Update, kind, body_kind: kind.kind, old: Some(old), dry_run: options.dry_run };
+    access::admit(server, call, &admission, &mut new).await?;
     check_version(kind, &mut new, old)?;
     let errors = with_context(&call.user, now, |context| match subresource {
         Some(subresource) => {
@@ -117,6 +128,7 @@ pub async fn update(
     if !errors.is_empty() {
         return Err(Status::invalid(kind.group_kind(), meta::name(&new), &errors));
     }
+    access::validate(server, call, &admission, &mut new).await?;
     if subresource.is_none() {
         call.warnings.extend((kind.warnings)(&new, Some(old)));
     }

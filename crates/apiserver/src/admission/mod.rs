@@ -8,10 +8,12 @@ mod certificate_subject_restriction;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
+mod limit_ranger;
 mod lister;
 mod namespace_lifecycle;
 mod node_restriction;
 mod persistent_volume_claim_resize;
+mod pod_security;
 mod pod_topology_labels;
 mod priority;
 mod runtime_class;
@@ -136,9 +138,11 @@ struct Plugin {
 /// All plugins in upstream's order.
 const ALL: &[Plugin] = &[
     namespace_lifecycle::PLUGIN,
+    limit_ranger::PLUGIN,
     service_account::PLUGIN,
     node_restriction::PLUGIN,
     taint_nodes_by_condition::PLUGIN,
+    pod_security::PLUGIN,
     priority::PLUGIN,
     default_toleration_seconds::PLUGIN,
     default_storage_class::PLUGIN,
@@ -241,7 +245,7 @@ mod tests {
     #[test]
     fn the_order_is_upstreams() {
         let names: Vec<&str> = super::names().collect();
-        assert_eq!(names[..3], ["NamespaceLifecycle", "ServiceAccount", "NodeRestriction"]);
-        assert_eq!(names.len(), 15);
+        assert_eq!(names[..4], ["NamespaceLifecycle", "LimitRanger", "ServiceAccount", "NodeRestriction"]);
+        assert_eq!(names.len(), 17);
     }
 }

@@ -12,9 +12,13 @@ use crate::call::{self, Call};
 use crate::codec::{self, Expected};
 use crate::objects::{Objects, Stored};
 use crate::options::WriteOptions;
+use crate::patching::{self, Patching};
 use crate::reply::{self, Body, Reply};
 use crate::server::Server;
+use crate::verbs::patch::ATTEMPTS;
 use crate::write;
+
+const SCALE_SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 /// The type of the body.
 pub const SCALE: Expected<'static> = Expected { group: "autoscaling", version: "v1", kind: "Scale" };
@@ -27,6 +31,7 @@ pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, b
     match call.info.verb.as_str() {
         "get" => get(server, call, kind).await,
         "update" => update(server, call, kind, body).await,
+        "patch" => patch(server, call, kind, body).await,
         _ => Err(Status::method_not_allowed()),
     }
 }
@@ -41,7 +46,7 @@ async fn update(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body
     let accepted = call.accepts_plain()?;
     let bytes = call::read(body).await?;
     let options = WriteOptions::update(&call.query)?;
-    let message = machinery::schema::message("io.k8s.api.autoscaling.v1.Scale");
+    let message = machinery::schema::message(SCALE_SCHEMA);
     let mut scale = codec::typed(call, SCALE, message, &bytes, options.field_validation)?;
     write::fit_namespace(call, kind, &mut scale)?;
     write::fit_name(call, &scale)?;
@@ -52,6 +57,25 @@ async fn update(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body
             return Ok(reply::object(StatusCode::OK, &of(&object), accepted));
         }
     }
+}
+
+async fn patch(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body: Body) -> Result<Reply, Status> {
+    let patch_kind = patching::kind(call)?;
+    let accepted = call.accepts_plain()?;
+    let patch = Patching::new(patch_kind, call::read(body).await?);
+    let options = WriteOptions::patch(&call.query, patch_kind)?;
+    let message = machinery::schema::message(SCALE_SCHEMA);
+    let objects = Objects::new(server, kind);
+    for _ in 0..ATTEMPTS {
+        let stored = objects.get(&call.info.namespace, &call.info.name).await?;
+        let (scale, warnings) = patch.apply(of(&stored.object), SCALE, message, options.field_validation)?;
+        write::fit_name(call, &scale)?;
+        if let Some(object) = store(server, call, kind, &stored, &scale, &options).await? {
+            call.warnings.extend(warnings);
+            return Ok(reply::object(StatusCode::OK, &of(&object), accepted));
+        }
+    }
+    Err(Status::modified(kind.group_resource(), &call.info.name))
 }
 
 /// Writes a scale's number into its object; `None` when somebody else was faster.

@@ -24,6 +24,7 @@ pub async fn serve(
     match call.info.verb.as_str() {
         "get" => verbs::get::get(server, call, kind).await,
         "update" => verbs::update::through(server, call, kind, Some(subresource), body).await,
+        "patch" => verbs::patch::through(server, call, kind, Some(subresource), body).await,
         _ => Err(Status::method_not_allowed()),
     }
 }

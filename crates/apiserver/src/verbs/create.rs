@@ -11,13 +11,16 @@ use crate::codec;
 use crate::options::WriteOptions;
 use crate::reply::{Body, Reply};
 use crate::server::Server;
-use crate::{respond, write};
+use crate::{respond, reviews, write};
 
 /// Creates the object in the body.
 ///
 /// # Errors
 /// 400 for a body that is no such object, 409 when it exists, 422 when it is not valid.
 pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body: Body) -> Result<Reply, Status> {
+    if kind.storage.is_empty() {
+        return reviews::create(server, call, kind, body).await;
+    }
     let accepted = call.accepts_object()?;
     let bytes = call::read(body).await?;
     let options = WriteOptions::create(&call.query)?;

@@ -1,0 +1,230 @@
+//! Who may do what to this server: authentication, authorization and admission as the pipeline asks them.
+
+use std::sync::Arc;
+
+use base::{Clock, Random};
+use http::request::Parts;
+use kinds::Kind;
+use machinery::{Object, Status, Value};
+
+use crate::admission::{self, Lister, Operation};
+use crate::authentication::service_account::Tokens;
+use crate::authentication::{Authenticator, ClientCertificates, Refusal, TokenFile, impersonate};
+use crate::authorization::{Attributes, Authorizer, Change, Mode, OBSERVED};
+use crate::cache::{Cacher, Observer, Selection};
+use crate::call::Call;
+use crate::http::Peer;
+use crate::server::Server;
+use crate::{RequestInfo, User};
+
+/// What decides who may do what.
+#[derive(Debug)]
+pub struct Settings {
+    /// Who is asked for permission, in this order (`--authorization-mode`).
+    pub modes: Vec<Mode>,
+    /// Client certificates that count; none: nobody comes by one.
+    pub certificates: ClientCertificates,
+    /// Static tokens (`--token-auth-file`).
+    pub token_file: TokenFile,
+    /// Tokens of service accounts.
+    pub tokens: Tokens,
+    /// Admission plugins that are left out (`--disable-admission-plugins`).
+    pub disabled_plugins: Vec<String>,
+}
+
+/// Authentication, authorization and admission of one server.
+pub struct Access {
+    /// Finds out who asks.
+    pub authenticator: Authenticator,
+    /// Decides what they may do.
+    pub authorizer: Arc<Authorizer>,
+    random: Random,
+    disabled_plugins: Vec<String>,
+}
+
+impl Access {
+    /// Over the objects of `cacher`, whose changes `authorizer` hears of.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        authorizer: Arc<Authorizer>,
+        cacher: Arc<Cacher>,
+        clock: Clock,
+        random: Random,
+    ) -> Self {
+        let authenticator = Authenticator {
+            certificates: settings.certificates,
+            token_file: settings.token_file,
+            tokens: Arc::new(settings.tokens),
+            objects: Arc::new(Cached(cacher)),
+            clock,
+            anonymous: true,
+        };
+        Self { authenticator, authorizer, random, disabled_plugins: settings.disabled_plugins }
+    }
+
+    /// Who sends a request: an in-process caller brings its identity along, all others are authenticated; either may
+    /// act as somebody else, if allowed.
+    ///
+    /// # Errors
+    /// What to answer instead.
+    pub fn user(&self, parts: &Parts) -> Result<User, Refusal> {
+        let forbidden = |status| Refusal::Forbidden(Box::new(status));
+        let caller = match parts.extensions.get::<User>() {
+            Some(user) => user.clone(),
+            None => {
+                let peer = parts.extensions.get::<Peer>();
+                let chain = peer.map_or(&[][..], |peer| &peer.certificates);
+                self.authenticator.authenticate(chain, &parts.headers).map_err(forbidden)?
+            }
+        };
+        Ok(impersonate(&self.authorizer, &caller, &parts.headers)?.unwrap_or(caller))
+    }
+
+    /// Whether `user` may do what is asked.
+    ///
+    /// # Errors
+    /// 403 with the reason.
+    pub fn authorize(&self, user: &User, request: &RequestInfo) -> Result<(), Status> {
+        self.authorizer.require(&Attributes::of(user, request))
+    }
+}
+
+/// A write as admission sees it.
+pub struct Write<'a> {
+    /// What is done.
+    pub operation: Operation,
+    /// The resource.
+    pub kind: &'static Kind,
+    /// The kind of the body; a subresource's may be another than the resource's.
+    pub body_kind: &'a str,
+    /// The object that is; none on a create.
+    pub old: Option<&'a Value>,
+    /// Whether nothing is to be kept.
+    pub dry_run: bool,
+}
+
+/// The two phases of admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Admit,
+    Validate,
+}
+
+/// Lets admission plugins change `object`, or refuse it.
+///
+/// # Errors
+/// The answer of the plugin that refuses.
+pub async fn admit(server: &Server, call: &mut Call, write: &Write<'_>, object: &mut Value) -> Result<(), Status> {
+    ask(server, call, write, object, Phase::Admit).await
+}
+
+/// Lets admission plugins check what `object` has become.
+///
+/// # Errors
+/// The answer of the plugin that refuses.
+pub async fn validate(server: &Server, call: &mut Call, write: &Write<'_>, object: &mut Value) -> Result<(), Status> {
+    ask(server, call, write, object, Phase::Validate).await
+}
+
+/// A refusal counts only when the cache was up to date; a plugin that ran before finds its change made.
+async fn ask(
+    server: &Server,
+    call: &mut Call,
+    write: &Write<'_>,
+    object: &mut Value,
+    phase: Phase,
+) -> Result<(), Status> {
+    let before = server.cacher.revision();
+    let Err(status) = ask_once(server, call, write, object, phase) else { return Ok(()) };
+    server.cacher.catch_up().await?;
+    if server.cacher.revision() == before { Err(status) } else { ask_once(server, call, write, object, phase) }
+}
+
+fn ask_once(
+    server: &Server,
+    call: &mut Call,
+    write: &Write<'_>,
+    object: &mut Value,
+    phase: Phase,
+) -> Result<(), Status> {
+    let access = &server.access;
+    let mut request = admission::Request {
+        operation: write.operation,
+        group: write.kind.group,
+        kind: write.body_kind,
+        resource: write.kind.plural,
+        subresource: &call.info.subresource,
+        namespace: &call.info.namespace,
+        name: &call.info.name,
+        object,
+        old: write.old,
+        user: &call.user,
+        dry_run: write.dry_run,
+        warnings: Vec::new(),
+    };
+    let context = admission::Context {
+        objects: &*access.authenticator.objects,
+        authorizer: &access.authorizer,
+        random: &access.random,
+    };
+    let result = match phase {
+        Phase::Admit => admission::admit(&mut request, &context, &access.disabled_plugins),
+        Phase::Validate => admission::validate(&mut request, &context, &access.disabled_plugins),
+    };
+    let warnings = request.warnings;
+    call.warnings.extend(warnings);
+    result
+}
+
+/// Tells the authorizer of changes of what it depends on.
+pub(crate) struct Watching(pub Arc<Authorizer>);
+
+impl Observer for Watching {
+    fn wants(&self, kind: &Kind) -> bool {
+        OBSERVED.contains(&(kind.group, kind.plural))
+    }
+
+    fn observe(&self, kind: &Kind, namespace: &str, name: &str, object: Option<&Value>) {
+        let change = object.map_or(Change::Delete, Change::Put);
+        self.0.observe(kind.group, kind.plural, namespace, name, change);
+    }
+}
+
+/// The objects of the cache, read when they are asked for.
+struct Cached(Arc<Cacher>);
+
+impl Lister for Cached {
+    fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        let kind = stored_kind(group, resource)?;
+        let item = self.0.of(kind)?.get(namespace, name)?;
+        Some(Arc::new(typed(kind, item.value())))
+    }
+
+    fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
+        let Some((kind, cache)) = stored_kind(group, resource).and_then(|kind| Some((kind, self.0.of(kind)?))) else {
+            return Vec::new();
+        };
+        let items = cache.snapshot(&Selection::all(namespace)).items;
+        items.iter().map(|item| Arc::new(typed(kind, item.value()))).collect()
+    }
+}
+
+/// The kind in whose form the objects of a resource are stored.
+fn stored_kind(group: &str, resource: &str) -> Option<&'static Kind> {
+    kinds::all().iter().copied().find(|kind| {
+        kind.group == group && kind.plural == resource && kind.stored_as.is_none() && !kind.storage.is_empty()
+    })
+}
+
+/// The object with its kind named, as clients see it.
+fn typed(kind: &Kind, mut object: Value) -> Value {
+    if object.get("kind").is_none() {
+        let fields = object.as_object_mut().map(std::mem::take).unwrap_or_default();
+        let mut whole =
+            Object::from_iter([("kind", Value::from(kind.kind)), ("apiVersion", kind.api_version().into())]);
+        fields.into_iter().for_each(|(name, value)| whole.push(name, value));
+        object = Value::Object(whole);
+    }
+    object
+}

@@ -1,0 +1,328 @@
+//! PodSecurity: a namespace's labels say how much its pods may (KEP-2579).
+
+mod baseline;
+mod pod;
+mod policy;
+mod restricted;
+
+use std::collections::BTreeMap;
+
+use machinery::field::quote;
+use machinery::status::In;
+use machinery::{Object, Status, Value, meta};
+
+use super::{Context, Operation, Plugin, Request};
+use pod::{Pod, Violation};
+use policy::{Level, PREFIX, Policy, Standard, Version};
+
+/// Of a namespace with more pods than this only some are checked when its level changes.
+const CHECKED_PODS: usize = 3000;
+
+pub const PLUGIN: Plugin = Plugin { name: "PodSecurity", admit: None, validate: Some(validate) };
+
+type Check = fn(Pod<'_>, Version) -> Option<Violation>;
+
+/// The checks of the level baseline, in the order in which messages list them.
+const BASELINE: &[Check] = &[
+    baseline::app_armor,
+    baseline::capabilities,
+    baseline::host_namespaces,
+    baseline::host_path,
+    baseline::host_ports,
+    baseline::host_probes,
+    baseline::privileged,
+    baseline::proc_mount,
+    baseline::selinux,
+    baseline::seccomp,
+    baseline::sysctls,
+    baseline::windows_host_process,
+];
+
+/// The checks of the level restricted; capabilities, volumes and seccomp take the place of baseline's.
+const RESTRICTED: &[Check] = &[
+    baseline::app_armor,
+    baseline::host_namespaces,
+    baseline::host_ports,
+    baseline::host_probes,
+    baseline::privileged,
+    baseline::proc_mount,
+    baseline::selinux,
+    baseline::sysctls,
+    baseline::windows_host_process,
+    restricted::privilege_escalation,
+    restricted::capabilities,
+    restricted::volumes,
+    restricted::non_root,
+    restricted::root_user,
+    restricted::seccomp,
+];
+
+/// Resources that make pods, and where their template is.
+const TEMPLATES: &[(&str, &str, &[&str])] = &[
+    ("", "podtemplates", &["template"]),
+    ("", "replicationcontrollers", &["spec", "template"]),
+    ("apps", "replicasets", &["spec", "template"]),
+    ("apps", "deployments", &["spec", "template"]),
+    ("apps", "statefulsets", &["spec", "template"]),
+    ("apps", "daemonsets", &["spec", "template"]),
+    ("batch", "jobs", &["spec", "template"]),
+    ("batch", "cronjobs", &["spec", "jobTemplate", "spec", "template"]),
+];
+
+fn validate(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status> {
+    if !matches!(request.operation, Operation::Create | Operation::Update) {
+        return Ok(());
+    }
+    if request.is("", "namespaces") {
+        return validate_namespace(request, context);
+    }
+    if request.is("", "pods") || request.is_part("", "pods", "ephemeralcontainers") {
+        return validate_pod(request, context);
+    }
+    let template = TEMPLATES.iter().find(|(group, resource, _)| request.is(group, resource));
+    if let Some((_, _, path)) = template {
+        warn_about_template(request, context, path);
+    }
+    Ok(())
+}
+
+fn validate_namespace(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status> {
+    let (new, errors) = Policy::of(request.object);
+    let old = request.old.map(Policy::of);
+    let was_wrong_before = request.old.is_some_and(|old| same_labels(old, request.object));
+    if !errors.is_empty() && !was_wrong_before {
+        let kind = In { group: "", name: "Namespace" };
+        return Err(Status::invalid(kind, request.object_name(), &errors));
+    }
+    let Some((old, _)) = old else { return Ok(()) };
+    if new.enforce != old.enforce && new.enforce.level >= old.enforce.level.max(Level::Baseline) {
+        let warnings = existing_pods(request.object_name(), new.enforce, context);
+        request.warnings.extend(warnings);
+    }
+    Ok(())
+}
+
+fn same_labels(old: &Value, new: &Value) -> bool {
+    let ours = |object: &Value| -> Vec<(String, Value)> {
+        let labels = meta::labels(object).into_iter().flat_map(Object::iter);
+        let mut ours: Vec<_> = labels
+            .filter(|(name, _)| name.starts_with(PREFIX))
+            .map(|(name, value)| (name.to_string(), value.clone()))
+            .collect();
+        ours.sort_by(|a, b| a.0.cmp(&b.0));
+        ours
+    };
+    ours(old) == ours(new)
+}
+
+/// Warnings about the pods that are there already and would not be admitted.
+fn existing_pods(namespace: &str, standard: Standard, context: &Context<'_>) -> Vec<String> {
+    let pods = context.objects.list("", "pods", namespace);
+    let mut by_reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for pod in pods.iter().take(CHECKED_PODS) {
+        let violations = check(as_pod(pod), standard);
+        let reasons: Vec<&str> = violations.iter().map(|violation| violation.reason).collect();
+        if !reasons.is_empty() {
+            by_reasons.entry(reasons.join(", ")).or_default().push(meta::name(pod).to_owned());
+        }
+    }
+    if by_reasons.is_empty() {
+        return Vec::new();
+    }
+    let quoted = quote(&standard.to_string());
+    let mut warnings = vec![format!(
+        "existing pods in namespace {} violate the new PodSecurity enforce level {quoted}",
+        quote(namespace)
+    )];
+    let mut lines: Vec<String> = by_reasons.iter().map(|(reasons, pods)| existing_line(reasons, pods)).collect();
+    lines.sort();
+    warnings.extend(lines);
+    warnings
+}
+
+fn existing_line(reasons: &str, pods: &[String]) -> String {
+    match pods {
+        [one] => format!("{one}: {reasons}"),
+        [one, _] => format!("{one} (and 1 other pod): {reasons}"),
+        [one, others @ ..] => format!("{one} (and {} other pods): {reasons}", others.len()),
+        [] => String::new(),
+    }
+}
+
+fn validate_pod(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status> {
+    if request.old.is_some_and(|old| !is_significant(old, request.object)) {
+        return Ok(());
+    }
+    let policy = policy_of(request, context);
+    let violations = check(as_pod(request.object), policy.enforce);
+    if !violations.is_empty() {
+        let standard = quote(&policy.enforce.to_string());
+        return Err(request.forbidden(format!("violates PodSecurity {standard}: {}", show(&violations))));
+    }
+    let warning = would_violate(as_pod(request.object), policy.warn);
+    request.warnings.extend(warning);
+    Ok(())
+}
+
+/// Whether an update changes what the checks look at: images and containers, not labels.
+fn is_significant(old: &Value, new: &Value) -> bool {
+    let relevant = |pod: &Value| {
+        let mut spec = pod.get("spec").cloned().unwrap_or_default();
+        for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates", "terminationGracePeriodSeconds"] {
+            spec.remove_at(&[field]);
+        }
+        spec
+    };
+    let annotations = |pod: &Value| -> Vec<(String, Value)> {
+        let all = meta::annotations(pod).into_iter().flat_map(Object::iter);
+        all.filter(|(name, _)| name.contains("apparmor") || name.contains("seccomp"))
+            .map(|(name, value)| (name.to_string(), value.clone()))
+            .collect()
+    };
+    relevant(old) != relevant(new) || annotations(old) != annotations(new)
+}
+
+/// What makes pods is admitted; who applies it is told early that its pods may not be.
+fn warn_about_template(request: &mut Request<'_>, context: &Context<'_>, path: &[&str]) {
+    let Some(template) = request.object.at(path) else { return };
+    let warning = would_violate(as_pod(template), policy_of(request, context).warn);
+    request.warnings.extend(warning);
+}
+
+fn would_violate(pod: Pod<'_>, standard: Standard) -> Option<String> {
+    let violations = check(pod, standard);
+    let quoted = quote(&standard.to_string());
+    (!violations.is_empty()).then(|| format!("would violate PodSecurity {quoted}: {}", show(&violations)))
+}
+
+fn policy_of(request: &Request<'_>, context: &Context<'_>) -> Policy {
+    let namespace = context.objects.get("", "namespaces", "", request.namespace);
+    namespace.map(|namespace| Policy::of(&namespace).0).unwrap_or_default()
+}
+
+fn as_pod(object: &Value) -> Pod<'_> {
+    Pod { annotations: meta::annotations(object), spec: object.get("spec").unwrap_or(&Value::Null) }
+}
+
+fn check(pod: Pod<'_>, standard: Standard) -> Vec<Violation> {
+    let checks = match standard.level {
+        Level::Privileged => &[],
+        Level::Baseline => BASELINE,
+        Level::Restricted => RESTRICTED,
+    };
+    checks.iter().filter_map(|check| check(pod, standard.version)).collect()
+}
+
+fn show(violations: &[Violation]) -> String {
+    violations.iter().map(|v| format!("{} ({})", v.reason, v.detail)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use machinery::value;
+
+    use super::super::Objects;
+    use super::super::testing::{ask, request};
+    use super::*;
+    use crate::User;
+
+    fn namespace(labels: Value) -> Value {
+        let labels = labels.as_object().into_iter().flat_map(Object::iter);
+        let labels: Object = labels.map(|(name, value)| (format!("{PREFIX}{name}"), value.clone())).collect();
+        value!({"metadata": {"name": "ns", "labels": labels}})
+    }
+
+    fn make(labels: Value, spec: Value) -> String {
+        let objects = Objects::default().with("", "namespaces", namespace(labels));
+        let mut pod = value!({"metadata": {"name": "p"}, "spec": spec});
+        let user = User::anonymous();
+        let answer = ask(&PLUGIN, &mut request(Operation::Create, ("", "pods"), &mut pod, None, &user), &objects);
+        if let Some((_, warning)) = answer.split_once('\n') {
+            return warning.trim().to_owned();
+        }
+        if answer.starts_with('{') { "fine".to_owned() } else { answer.replace("403 pods \"p\" is forbidden: ", "") }
+    }
+
+    fn with_container(security: Value) -> Value {
+        value!({"containers": [{"name": "c", "securityContext": security}]})
+    }
+
+    #[test]
+    fn baseline() {
+        let baseline = |spec: Value| make(value!({"enforce": "baseline"}), spec);
+        let shown = [
+            baseline(value!({"containers": [{"name": "c"}]})),
+            baseline(value!({"hostNetwork": true, "hostPID": true})),
+            baseline(with_container(value!({"privileged": true}))),
+            baseline(value!({"volumes": [{"name": "v", "hostPath": {}}, {"name": "w", "hostPath": {}}]})),
+            baseline(with_container(value!({"capabilities": {"add": ["NET_ADMIN", "CHOWN"]}}))),
+            baseline(value!({"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]})),
+            baseline(
+                value!({"securityContext": {"sysctls": [{"name": "kernel.msgmax"}], "seLinuxOptions": {"type": "odd_t", "user": "u"}}}),
+            ),
+            baseline(
+                value!({"securityContext": {"seccompProfile": {"type": "Unconfined"}, "appArmorProfile": {"type": "Unconfined"}}}),
+            ),
+            baseline(with_container(value!({"procMount": "Unmasked"}))),
+            baseline(value!({"containers": [{"name": "c", "livenessProbe": {"httpGet": {"host": "10.0.0.1"}}}]})),
+        ];
+        expect_test::expect![[r#"
+            fine
+            violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true, hostPID=true)
+            violates PodSecurity "baseline:latest": privileged (container "c" must not set securityContext.privileged=true)
+            violates PodSecurity "baseline:latest": hostPath volumes (volumes "v", "w")
+            violates PodSecurity "baseline:latest": non-default capabilities (container "c" must not include "NET_ADMIN" in securityContext.capabilities.add)
+            violates PodSecurity "baseline:latest": hostPort (container "c" uses hostPort 80)
+            violates PodSecurity "baseline:latest": seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: type "odd_t"; user may not be set), forbidden sysctls (kernel.msgmax)
+            violates PodSecurity "baseline:latest": forbidden AppArmor profile (pod must not set AppArmor profile type to "Unconfined"), seccompProfile (pod must not set securityContext.seccompProfile.type to "Unconfined")
+            violates PodSecurity "baseline:latest": procMount (container "c" must not set securityContext.procMount to "Unmasked")
+            violates PodSecurity "baseline:latest": probe or lifecycle host (container "c" uses probe or lifecycle host "10.0.0.1")"#]].assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn restricted() {
+        let good = || {
+            value!({
+                "allowPrivilegeEscalation": false, "runAsNonRoot": true,
+                "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}
+            })
+        };
+        let restricted = |spec: Value| make(value!({"enforce": "restricted"}), spec);
+        let shown = [
+            restricted(with_container(good())),
+            restricted(value!({"containers": [{"name": "c"}]})),
+            restricted(
+                value!({"volumes": [{"name": "v", "nfs": {}}], "securityContext": {"runAsUser": 0, "runAsNonRoot": false}}),
+            ),
+            make(value!({"warn": "restricted", "warn-version": "v1.21"}), value!({"containers": [{"name": "c"}]})),
+        ];
+        expect_test::expect![[r#"
+            fine
+            violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")
+            violates PodSecurity "restricted:latest": restricted volume types (volume "v" uses restricted volume type "nfs"), runAsNonRoot != true (pod must not set securityContext.runAsNonRoot=false), runAsUser=0 (pod must not set runAsUser=0)
+            warning: would violate PodSecurity "restricted:v1.21": allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")"#]].assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn namespaces() {
+        let user = User::anonymous();
+        let change = |mut new: Value, old: Option<&Value>| {
+            let host =
+                |name: &str| value!({"metadata": {"namespace": "ns", "name": name}, "spec": {"hostNetwork": true}});
+            let objects = Objects::default().with("", "pods", host("a")).with("", "pods", host("b"));
+            let operation = if old.is_some() { Operation::Update } else { Operation::Create };
+            let answer = ask(&PLUGIN, &mut request(operation, ("", "namespaces"), &mut new, old, &user), &objects);
+            answer.split_once('\n').map_or(answer.clone(), |(_, warnings)| warnings.to_owned())
+        };
+        let shown = [
+            change(namespace(value!({"enforce": "odd"})), None),
+            change(namespace(value!({"enforce": "baseline", "enforce-version": "v9x"})), None),
+            change(namespace(value!({"enforce": "baseline"})), Some(&namespace(value!({})))),
+        ];
+        expect_test::expect![[r#"
+            422 Namespace "ns" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "odd": must be one of privileged, baseline, restricted
+            422 Namespace "ns" is invalid: metadata.labels[pod-security.kubernetes.io/enforce-version]: Invalid value: "v9x": must be "latest" or "v1.x"
+              warning: existing pods in namespace "ns" violate the new PodSecurity enforce level "baseline:latest"
+              warning: a (and 1 other pod): host namespaces"#]].assert_eq(&shown.join("\n"));
+    }
+}

@@ -1,0 +1,149 @@
+//! The four kinds of patch: read from a body, applied to an object.
+
+use bytes::Bytes;
+use machinery::field::{Error, Path};
+use machinery::patch::{go_text, json as json_patch, merge, strategic};
+use machinery::schema::{DecodeError, FieldValidation, Message};
+use machinery::status::{Details, In};
+use machinery::{Status, Value, json, meta, yaml};
+
+use crate::call::Call;
+use crate::codec::{self, Expected};
+use crate::negotiate;
+use crate::options::PatchKind;
+
+/// The media types of patches.
+const ACCEPTED: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+
+/// What a patch that does not fit its object is told: upstream keeps the reason to itself.
+const REJECTED: &str = "the server rejected our request due to an error in our request";
+
+/// A patch, read but not applied.
+#[derive(Debug, Clone)]
+pub struct Patching {
+    kind: PatchKind,
+    body: Bytes,
+}
+
+/// The kind of patch that the Content-Type names.
+///
+/// # Errors
+/// 415 for any other.
+pub fn kind(call: &Call) -> Result<PatchKind, Status> {
+    match negotiate::media_type(call.header(http::header::CONTENT_TYPE)).as_str() {
+        "application/json-patch+json" => Ok(PatchKind::Json),
+        "application/merge-patch+json" => Ok(PatchKind::Merge),
+        "application/strategic-merge-patch+json" => Ok(PatchKind::Strategic),
+        _ => Err(Status::unsupported_media_type(&ACCEPTED)),
+    }
+}
+
+impl Patching {
+    /// A patch of this kind.
+    #[must_use]
+    pub fn new(kind: PatchKind, body: Bytes) -> Self {
+        Self { kind, body }
+    }
+
+    /// Applies the patch to `object` and brings the result into the form of its type; gives what there is to warn of.
+    ///
+    /// # Errors
+    /// 400 for what is no patch, 422 for what does not fit.
+    pub fn apply(
+        &self,
+        object: Value,
+        expected: Expected<'_>,
+        message: Option<&Message>,
+        validation: FieldValidation,
+    ) -> Result<(Value, Vec<String>), Status> {
+        let (mut patched, mut warnings, shown) = self.raw(object, message)?;
+        let invalid = |shown: &str, patched: &Value, why: String| {
+            let text = if shown.is_empty() { json::to_string(patched) } else { shown.to_owned() };
+            let error = Error::invalid(&Path::new("patch"), text, why);
+            Status::invalid(In { group: "", name: "" }, "", &vec![error])
+        };
+        if let Some(why) = other_type(&patched, expected) {
+            return Err(invalid(&shown, &patched, why));
+        }
+        let before = patched.clone();
+        let told = if validation == FieldValidation::Strict { FieldValidation::Warn } else { validation };
+        match codec::tree(message, &mut patched, told) {
+            Ok(more) => warnings.extend(more),
+            Err(error) => return Err(invalid(&shown, &before, error.to_string())),
+        }
+        match validation {
+            FieldValidation::Ignore => warnings.clear(),
+            FieldValidation::Strict if !warnings.is_empty() => {
+                return Err(invalid(&shown, &before, DecodeError::Strict(warnings).to_string()));
+            }
+            _ => {}
+        }
+        Ok((patched, warnings))
+    }
+
+    /// The patched tree, sentences about the patch itself, and how messages show the patch (empty: as the result).
+    fn raw(&self, mut object: Value, message: Option<&Message>) -> Result<(Value, Vec<String>, String), Status> {
+        match self.kind {
+            PatchKind::Json => {
+                let (operations, found) = json_patch::parse(&self.body).map_err(json_failure)?;
+                Ok((json_patch::apply(&operations, object).map_err(json_failure)?, found, String::new()))
+            }
+            PatchKind::Merge => {
+                let (patch, found) = self.tree()?;
+                merge::apply(&mut object, patch).map_err(|error| Status::bad_request(error.to_string()))?;
+                Ok((object, found, String::new()))
+            }
+            PatchKind::Strategic | PatchKind::Apply => {
+                let (patch, found) = self.tree()?;
+                let shown = go_text(&patch);
+                let message = message.ok_or_else(|| Status::unsupported_media_type(&ACCEPTED[..2]))?;
+                strategic::apply(message, &mut object, patch).map_err(|error| strategic_failure(&error))?;
+                Ok((object, found, shown))
+            }
+        }
+    }
+
+    fn tree(&self) -> Result<(Value, Vec<String>), Status> {
+        let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
+        if self.kind == PatchKind::Apply {
+            let text = std::str::from_utf8(&self.body).map_err(|error| bad(error.to_string()))?;
+            return yaml::parse_strict(text).map_err(|error| bad(error.to_string()));
+        }
+        json::parse_strict(&self.body).map_err(|error| bad(error.message))
+    }
+}
+
+/// Why the patched object is not of the type that it was.
+fn other_type(patched: &Value, expected: Expected<'_>) -> Option<String> {
+    let (version, kind) = (meta::api_version(patched), meta::kind(patched));
+    if version == expected.api_version() && kind == expected.kind {
+        return None;
+    }
+    let quote = machinery::field::quote;
+    Some(format!(
+        "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+        quote(kind),
+        quote(version)
+    ))
+}
+
+fn json_failure(error: json_patch::Error) -> Status {
+    match error {
+        json_patch::Error::Decode(_) => Status::bad_request(error.to_string()),
+        json_patch::Error::TooMany(_) => Status::request_entity_too_large(error),
+        json_patch::Error::Apply(_) => rejected(),
+    }
+}
+
+fn strategic_failure(error: &strategic::Error) -> Status {
+    match error.code() {
+        400 => Status::bad_request(error.to_string()),
+        422 => rejected(),
+        _ => Status::unknown(error.to_string()),
+    }
+}
+
+fn rejected() -> Status {
+    Status::new(422, "Invalid", REJECTED).with_details(Details::default())
+}
