@@ -9,6 +9,7 @@ pub mod labels;
 pub mod meta;
 pub mod names;
 pub mod patch;
+pub mod proto;
 pub mod quantity;
 pub mod schema;
 mod serde_value;

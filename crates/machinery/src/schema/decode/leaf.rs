@@ -100,7 +100,7 @@ impl<'m> Decoder<'m> {
 
     /// The types of JSON schemas that have two forms; they read themselves, so unknown names in them are not told.
     fn schema_or(&mut self, kind: &'m Type, value: Value) -> Value {
-        let props = schema::message("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps");
+        let props = schema::message(schema::JSON_SCHEMA);
         let props = props.expect("the table has JSON schemas");
         let tells = std::mem::replace(&mut self.tells, false);
         let result = match (&kind.kind, value) {
