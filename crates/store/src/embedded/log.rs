@@ -5,16 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::Sizes;
 use super::disk::{Disk, DiskFile};
 use super::names::FileName;
 use crate::{Error, Revision};
-
-/// A segment that would grow beyond this is sealed. Compaction removes whole segments.
-const SEGMENT_BYTES: u64 = 8 << 20;
-
-/// Small groups are written into zeros that are on disk already: the file's length need not be synced with each, which
-/// halves the time a write takes. Larger groups would only write everything twice.
-const AHEAD_BYTES: u64 = 256 << 10;
 
 /// A segment that is written no more.
 #[derive(Debug, Clone)]
@@ -34,6 +28,7 @@ pub type SealedSegments = Arc<Mutex<Vec<Sealed>>>;
 pub struct Log {
     disk: Arc<dyn Disk>,
     sealed: SealedSegments,
+    sizes: Sizes,
     open: Option<Segment>,
     next_sequence: u64,
 }
@@ -50,8 +45,8 @@ struct Segment {
 
 impl Log {
     /// Continues a log in a new segment, made at the first write.
-    pub fn new(disk: Arc<dyn Disk>, sealed: SealedSegments, next_sequence: u64) -> Self {
-        Self { disk, sealed, open: None, next_sequence }
+    pub fn new(disk: Arc<dyn Disk>, sealed: SealedSegments, sizes: Sizes, next_sequence: u64) -> Self {
+        Self { disk, sealed, sizes, open: None, next_sequence }
     }
 
     /// Makes `frame` durable, whose changes go up to `last`.
@@ -59,12 +54,12 @@ impl Log {
     /// # Errors
     /// [`Error::Full`] when it is not there and the log can go on; [`Error::Failed`] when the log cannot.
     pub fn append(&mut self, frame: &[u8], last: Revision) -> Result<(), Error> {
-        if self.open.as_ref().is_none_or(|segment| segment.end + frame.len() as u64 > SEGMENT_BYTES) {
+        if self.open.as_ref().is_none_or(|segment| segment.end + frame.len() as u64 > self.sizes.segment_bytes) {
             self.seal();
             self.open = Some(self.create(last)?);
         }
         let segment = self.open.as_mut().expect("a segment was just opened");
-        match segment.append(frame) {
+        match segment.append(frame, self.sizes.ahead_bytes) {
             Ok(()) => {
                 segment.last = last;
                 Ok(())
@@ -113,10 +108,11 @@ enum Step {
 }
 
 impl Segment {
-    fn append(&mut self, frame: &[u8]) -> Result<(), (Step, io::Error)> {
+    fn append(&mut self, frame: &[u8], ahead: u64) -> Result<(), (Step, io::Error)> {
         let end = self.end + frame.len() as u64;
-        if end > self.zeroed && frame.len() as u64 * 4 < AHEAD_BYTES {
-            self.write_ahead();
+        // Ahead of a large group, zeros would only mean to write everything twice.
+        if end > self.zeroed && frame.len() as u64 * 4 < ahead {
+            self.write_ahead(ahead);
         }
         if let Err(error) = self.file.write_at(frame, self.end) {
             return Err(self.undo(error));
@@ -128,11 +124,11 @@ impl Segment {
     }
 
     /// Zeros are only for speed: without room for them the frame may still fit.
-    fn write_ahead(&mut self) {
+    fn write_ahead(&mut self, ahead: u64) {
         let from = self.end.max(self.zeroed);
-        let zeros = [0; AHEAD_BYTES as usize];
+        let zeros = vec![0; usize::try_from(ahead).unwrap_or(0)];
         if self.file.write_at(&zeros, from).is_ok() {
-            self.zeroed = from + AHEAD_BYTES;
+            self.zeroed = from + ahead;
         }
     }
 

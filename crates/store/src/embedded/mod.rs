@@ -28,24 +28,42 @@ use log::Log;
 use snapshot::Trim;
 use writer::{Ask, QUEUE_WRITES, Writer};
 
+/// How large the files get.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// A segment of the log that would grow beyond this is sealed; compaction removes whole segments.
+    pub segment_bytes: u64,
+    /// Compaction writes a snapshot when it can remove so much of the log, and as much as the last snapshot takes.
+    pub trim_bytes: u64,
+    /// Zeros are written ahead of small groups, so many at a time: the file's length then need not be synced with
+    /// each group, which halves the time a write takes.
+    pub ahead_bytes: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { segment_bytes: 8 << 20, trim_bytes: 8 << 20, ahead_bytes: 256 << 10 }
+    }
+}
+
 /// Opens the store in `dir`, which is made if need be. Call it inside the runtime; it blocks while it reads the files.
 ///
 /// # Errors
 /// [`Error::Locked`], [`Error::Open`], [`Error::Damaged`].
 pub fn open(dir: &Path, clock: Clock) -> Result<Arc<dyn Store>, Error> {
-    open_on(Arc::new(Directory::open(dir)?), clock)
+    open_on(Arc::new(Directory::open(dir)?), Sizes::default(), clock)
 }
 
 /// Opens the store on a disk of the caller's.
 ///
 /// # Errors
 /// [`Error::Open`], [`Error::Damaged`].
-pub fn open_on(disk: Arc<dyn Disk>, clock: Clock) -> Result<Arc<dyn Store>, Error> {
+pub fn open_on(disk: Arc<dyn Disk>, sizes: Sizes, clock: Clock) -> Result<Arc<dyn Store>, Error> {
     let recovered = recover::recover(&disk)?;
     let shared = Shared::new(recovered.index);
     let sealed = Arc::new(Mutex::new(recovered.segments));
-    let log = Log::new(disk.clone(), sealed.clone(), recovered.next_sequence);
-    let trim = Trim::new(disk, shared.clone(), sealed, recovered.snapshot);
+    let log = Log::new(disk.clone(), sealed.clone(), sizes, recovered.next_sequence);
+    let trim = Trim::new(disk, shared.clone(), sealed, recovered.snapshot, sizes.trim_bytes);
     let history_grew = Arc::new(Notify::new());
     let writer = Writer::new(shared.clone(), log, history_grew.clone());
     let (asks, queue) = mpsc::channel(QUEUE_WRITES);

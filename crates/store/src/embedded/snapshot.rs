@@ -10,9 +10,6 @@ use super::names::FileName;
 use crate::shared::Shared;
 use crate::{Error, Revision};
 
-/// Less is not worth a snapshot.
-const TRIM_BYTES: u64 = 8 << 20;
-
 /// Entries are read in chunks of this many, so that no writer waits long.
 const CHUNK_ENTRIES: usize = 256;
 
@@ -22,6 +19,8 @@ pub struct Trim {
     shared: Arc<Shared>,
     sealed: SealedSegments,
     snapshot: Option<(Revision, u64)>,
+    /// Less is not worth a snapshot.
+    trim_bytes: u64,
 }
 
 impl Trim {
@@ -31,14 +30,15 @@ impl Trim {
         shared: Arc<Shared>,
         sealed: SealedSegments,
         snapshot: Option<(Revision, u64)>,
+        trim_bytes: u64,
     ) -> Self {
-        Self { disk, shared, sealed, snapshot }
+        Self { disk, shared, sealed, snapshot, trim_bytes }
     }
 
     /// Whether a snapshot at `at` would free at least as much as it takes: then each byte is written twice on average.
     pub fn is_due(&self, at: Revision) -> bool {
         let snapshot_bytes = self.snapshot.map_or(0, |(_, bytes)| bytes);
-        self.removable_bytes(at) >= TRIM_BYTES.max(snapshot_bytes)
+        self.removable_bytes(at) >= self.trim_bytes.max(snapshot_bytes)
     }
 
     fn removable_bytes(&self, at: Revision) -> u64 {
