@@ -15,7 +15,7 @@ pub type Next = Box<dyn FnOnce(Result<&Value, &ApiError>) -> Vec<Action> + Send>
 /// One step of a plan. The steps of a plan are taken in order until one fails.
 pub enum Action {
     /// One request that writes.
-    Write(Write),
+    Write(Box<Write>),
     /// Steps that do not depend on each other: 1, then 2, 4, 8, … at once, and no more after one failed.
     Batch(Vec<Action>),
     /// A step, and the steps that its outcome asks for. A failed step stays failed whatever follows.
@@ -121,7 +121,7 @@ impl Action {
 
     fn write<K: Kind>(namespace: &str, name: &str, subresource: &'static str, change: WriteKind) -> Self {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        Self::Write(Write { resource: Resource::of::<K>(), namespace, name, subresource, change })
+        Self::Write(Box::new(Write { resource: Resource::of::<K>(), namespace, name, subresource, change }))
     }
 }
 

@@ -111,7 +111,7 @@ fn event<T: DeserializeOwned>(line: &[u8]) -> Result<WatchEvent<T>, Bad> {
         "DELETED" => WatchEvent::Deleted(serde_json::from_str(object)?),
         "BOOKMARK" => bookmark(serde_json::from_str(object)?),
         "ERROR" => return Err(Bad::Status(ApiError::Status(serde_json::from_str(object)?))),
-        other => return Err(serde::de::Error::custom(format!("unknown event type {other:?}"))).map_err(Bad::Json),
+        other => return Err(Bad::Json(serde::de::Error::custom(format!("unknown event type {other:?}")))),
     })
 }
 

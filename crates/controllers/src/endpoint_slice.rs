@@ -338,9 +338,12 @@ endpoints:
                 update EndpointSlice a/web-1 {"addressType":"IPv4","metadata":{"labels":{"endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io","kubernetes.io/service-name":"web","team":"x"},"name":"web-1","namespace":"a"}}
             "#]],
             ),
-            (x + &pod("w", "10.1.0.2", "") + slice, expect![[r#"
+            (
+                x + &pod("w", "10.1.0.2", "") + slice,
+                expect![[r#"
                 update EndpointSlice a/web-1 {"addressType":"IPv4","endpoints":[{"addresses":["10.1.0.1"],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"n1","targetRef":{"kind":"Pod","name":"x","namespace":"a","uid":"x"},"zone":"z1"},{"addresses":["10.1.0.2"],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"n1","targetRef":{"kind":"Pod","name":"w","namespace":"a","uid":"w"},"zone":"z1"}],"metadata":{"labels":{"endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io","kubernetes.io/service-name":"web","team":"x"},"name":"web-1","namespace":"a"},"ports":[{"name":"http","port":8080,"protocol":"TCP"}]}
-            "#]]),
+            "#]],
+            ),
         ] {
             expected.assert_eq(&table::plan(&CONTROLLER, "a/web", &(SERVICE.to_owned() + &state)));
         }

@@ -38,7 +38,7 @@ fn watches(watch: &mut Watches<'_>) {
 }
 
 fn plan(key: &str, view: &View) -> Vec<Action> {
-    let Some(job) = view.get::<Job>(key) else { return Vec::new() };
+    let Some(job) = view.get::<Job>(key) else { return release(&abandoned(key, "", view)) };
     let Some(spec) = &job.spec else { return Vec::new() };
     if spec.managed_by.as_deref().is_some_and(|manager| manager != "kubernetes.io/job-controller") {
         return Vec::new();
@@ -47,6 +47,7 @@ fn plan(key: &str, view: &View) -> Vec<Action> {
     let selector = spec.selector.as_ref().map(owners::selector).unwrap_or_else(machinery::labels::Selector::nothing);
     let claimed = owners::claim(&owner, job.is_deleted(), &selector, view.in_namespace::<Pod>(job.namespace()));
     let mut actions = claimed.writes;
+    actions.extend(release(&abandoned(key, job.uid(), view)));
     actions.extend(Work::new(&job, spec, view, claimed.owned).plan());
     actions
 }
@@ -68,7 +69,7 @@ impl<'a> Work<'a> {
 
     fn plan(mut self) -> Vec<Action> {
         if self.is_finished() || self.job.is_deleted() {
-            return self.release(&self.pods);
+            return release(&self.pods);
         }
         let mut events = self.suspend_or_resume();
         let counted = self.count();
@@ -80,7 +81,7 @@ impl<'a> Work<'a> {
         self.count_pods();
         events.extend(self.finish());
         let mut actions: Vec<Action> = self.write_status().into_iter().collect();
-        actions.extend(self.release(&counted));
+        actions.extend(release(&counted));
         actions.extend(pods);
         actions.extend(events);
         actions.extend(self.deadline_left().map(Action::Requeue));
@@ -97,20 +98,6 @@ impl<'a> Work<'a> {
 
     fn is_suspended(&self) -> bool {
         self.spec.suspend == Some(true)
-    }
-
-    /// Lets go of pods that are counted, or whose job is over.
-    fn release(&self, pods: &[Arc<Pod>]) -> Vec<Action> {
-        let held = pods.iter().filter(|pod| holds(pod));
-        let released = held.map(|pod| {
-            let kept = pod.metadata.finalizers.iter().flatten().map(String::as_str).filter(|f| *f != FINALIZER);
-            let kept: Vec<&str> = kept.collect();
-            let version = pod.resource_version();
-            let patch = value!({"metadata": {"finalizers": kept, "resourceVersion": version}});
-            Action::patch(&**pod, "", Patch::Merge(patch))
-        });
-        let released: Vec<Action> = released.collect();
-        if released.is_empty() { Vec::new() } else { vec![Action::Batch(released)] }
     }
 
     fn suspend_or_resume(&mut self) -> Vec<Action> {
@@ -191,7 +178,8 @@ impl<'a> Work<'a> {
                 }]
             })
         });
-        vec![Action::Batch(deletions.collect())]
+        let deletions: Vec<Action> = deletions.collect();
+        if deletions.is_empty() { Vec::new() } else { vec![Action::Batch(deletions)] }
     }
 
     /// How long the next pod has to wait because of failures in a row.
@@ -219,6 +207,30 @@ impl<'a> Work<'a> {
         let seconds = self.spec.active_deadline_seconds?;
         Some(self.status.start_time.as_ref()?.0 + SignedDuration::from_secs(seconds))
     }
+}
+
+/// Pods of a job of this name that is gone.
+fn abandoned(key: &str, living: &str, view: &View) -> Vec<Arc<Pod>> {
+    let (namespace, name) = client::split_key(key);
+    let mut pods = view.in_namespace::<Pod>(namespace);
+    pods.retain(|pod| {
+        holds(pod) && pod.controller().is_some_and(|o| o.kind == "Job" && o.name == name && o.uid != living)
+    });
+    pods
+}
+
+/// Lets go of pods that are counted, or whose job is over.
+fn release(pods: &[Arc<Pod>]) -> Vec<Action> {
+    let held = pods.iter().filter(|pod| holds(pod));
+    let released = held.map(|pod| {
+        let kept = pod.metadata.finalizers.iter().flatten().map(String::as_str).filter(|f| *f != FINALIZER);
+        let kept: Vec<&str> = kept.collect();
+        let version = pod.resource_version();
+        let patch = value!({"metadata": {"finalizers": kept, "resourceVersion": version}});
+        Action::patch(&**pod, "", Patch::Merge(patch))
+    });
+    let released: Vec<Action> = released.collect();
+    if released.is_empty() { Vec::new() } else { vec![Action::Batch(released)] }
 }
 
 fn holds(pod: &Pod) -> bool {

@@ -3,6 +3,7 @@
 pub mod cluster_role_aggregation;
 pub mod deployment;
 mod discovery;
+pub mod disruption;
 pub mod endpoint_slice;
 pub mod endpoints;
 pub mod garbage_collector;
@@ -34,6 +35,7 @@ pub use run::{Error, run};
 pub const ALL: &[Controller] = &[
     cluster_role_aggregation::CONTROLLER,
     deployment::CONTROLLER,
+    disruption::CONTROLLER,
     endpoint_slice::CONTROLLER,
     endpoints::CONTROLLER,
     job::CONTROLLER,

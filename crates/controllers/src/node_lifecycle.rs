@@ -234,18 +234,27 @@ status: {{conditions: [{{type: Ready, status: '{ready}', lastHeartbeatTime: '202
 {apiVersion: v1, kind: Pod, metadata: {name: p, namespace: a, uid: u}, spec: {nodeName: a, containers: []}, status: {conditions: [{type: Ready, status: 'True'}]}}
 ";
         for (state, expected) in [
-            (node("a", "True", "") + &ready, expect![[r#"
+            (
+                node("a", "True", "") + &ready,
+                expect![[r#"
                 event Normal NodeNotReady: Node a status is now: NodeNotReady
                 patch Node/status a {"status":{"conditions":[{"lastHeartbeatTime":"2026-01-01T00:00:00Z","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Kubelet stopped posting node status.","reason":"NodeStatusUnknown","status":"Unknown","type":"Ready"},{"lastHeartbeatTime":"2025-01-01T00:00:00Z","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Kubelet never posted node status.","reason":"NodeStatusNeverUpdated","status":"Unknown","type":"MemoryPressure"},{"lastHeartbeatTime":"2025-01-01T00:00:00Z","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Kubelet never posted node status.","reason":"NodeStatusNeverUpdated","status":"Unknown","type":"DiskPressure"},{"lastHeartbeatTime":"2025-01-01T00:00:00Z","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Kubelet never posted node status.","reason":"NodeStatusNeverUpdated","status":"Unknown","type":"PIDPressure"}]}}
-            "#]]),
-            (node("a", "Unknown", "") + &ready + pod, expect![[r#"
+            "#]],
+            ),
+            (
+                node("a", "Unknown", "") + &ready + pod,
+                expect![[r#"
                 patch Node a {"metadata":{"resourceVersion":"7"},"spec":{"taints":[{"effect":"NoSchedule","key":"node.kubernetes.io/unreachable","timeAdded":"2026-01-01T00:10:00Z"},{"effect":"NoExecute","key":"node.kubernetes.io/unreachable","timeAdded":"2026-01-01T00:10:00Z"}]}}
                 patch Pod/status a/p {"metadata":{"uid":"u"},"status":{"conditions":[{"type":"Ready","status":"False","lastTransitionTime":"2026-01-01T00:10:00Z"}]}}
                 event Warning NodeNotReady: Node is not ready
-            "#]]),
-            (node("a", "Unknown", ""), expect![[r#"
+            "#]],
+            ),
+            (
+                node("a", "Unknown", ""),
+                expect![[r#"
                 patch Node a {"metadata":{"resourceVersion":"7"},"spec":{"taints":[{"effect":"NoSchedule","key":"node.kubernetes.io/unreachable","timeAdded":"2026-01-01T00:10:00Z"}]}}
-            "#]]),
+            "#]],
+            ),
         ] {
             expected.assert_eq(&table::plan(&CONTROLLER, "a", &state));
         }

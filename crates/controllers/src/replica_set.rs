@@ -188,23 +188,35 @@ status: {{phase: Running, conditions: [{{type: Ready, status: '{ready}', lastTra
                     update ReplicaSet/status a/web {"availableReplicas":0,"fullyLabeledReplicas":0,"observedGeneration":1,"readyReplicas":0,"replicas":0,"terminatingReplicas":0}
                 "#]],
             ),
-            (ready("x") + &unready("w") + &ready("z"), expect![[r#"
+            (
+                ready("x") + &unready("w") + &ready("z"),
+                expect![[r#"
                 delete Pod a/w … …
                 update ReplicaSet/status a/web {"availableReplicas":2,"fullyLabeledReplicas":3,"observedGeneration":1,"readyReplicas":2,"replicas":3,"terminatingReplicas":0}
-            "#]]),
-            (ready("x") + &pod("w", "deletionTimestamp: '2026-01-01T00:00:00Z'", "True"), expect![[r#"
+            "#]],
+            ),
+            (
+                ready("x") + &pod("w", "deletionTimestamp: '2026-01-01T00:00:00Z'", "True"),
+                expect![[r#"
                 create Pod a/ {"metadata":{"generateName":"web-","labels":{"app":"web"},"namespace":"a","ownerReferences":[{"apiVersion":"apps/v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicaSet","name":"web","uid":"r1"}]},"spec":{"containers":[{"image":"i","name":"c"}]}} … …
                 update ReplicaSet/status a/web {"availableReplicas":1,"fullyLabeledReplicas":1,"observedGeneration":1,"readyReplicas":1,"replicas":1,"terminatingReplicas":1}
-            "#]]),
-            (ready("x") + &ready("w").replace("labels: {app: web}", "labels: {app: other}"), expect![[r#"
+            "#]],
+            ),
+            (
+                ready("x") + &ready("w").replace("labels: {app: web}", "labels: {app: other}"),
+                expect![[r#"
                 patch Pod a/w {"metadata":{"ownerReferences":[{"$patch":"delete","uid":"r1"}],"uid":"w"}}
                 create Pod a/ {"metadata":{"generateName":"web-","labels":{"app":"web"},"namespace":"a","ownerReferences":[{"apiVersion":"apps/v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicaSet","name":"web","uid":"r1"}]},"spec":{"containers":[{"image":"i","name":"c"}]}} … …
                 update ReplicaSet/status a/web {"availableReplicas":1,"fullyLabeledReplicas":1,"observedGeneration":1,"readyReplicas":1,"replicas":1,"terminatingReplicas":0}
-            "#]]),
-            (ready("x") + &orphan, expect![[r#"
+            "#]],
+            ),
+            (
+                ready("x") + &orphan,
+                expect![[r#"
                 patch Pod a/o {"metadata":{"ownerReferences":[{"apiVersion":"apps/v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicaSet","name":"web","uid":"r1"}],"uid":"o"}}
                 update ReplicaSet/status a/web {"availableReplicas":2,"fullyLabeledReplicas":2,"observedGeneration":1,"readyReplicas":2,"replicas":2,"terminatingReplicas":0}
-            "#]]),
+            "#]],
+            ),
         ] {
             expected.assert_eq(&table::plan(&CONTROLLER, "a/web", &(SET.to_owned() + &pods)));
         }

@@ -109,20 +109,29 @@ spec: {taints: [{key: node.kubernetes.io/unreachable, effect: NoExecute, timeAdd
             )
         };
         for (tolerations, expected) in [
-            ("", expect![[r#"
+            (
+                "",
+                expect![[r#"
                 event Normal TaintManagerEviction: Marking for deletion Pod a/p
                 patch Pod/status a/p {"metadata":{"uid":"u"},"status":{"conditions":[{"type":"DisruptionTarget","status":"True","reason":"DeletionByTaintManager","message":"Taint manager: deleting due to NoExecute taint","lastTransitionTime":"2026-01-01T00:10:00Z"}]}}
                 delete Pod a/p
-            "#]]),
+            "#]],
+            ),
             ("{operator: Exists}", expect![[""]]),
-            ("{key: node.kubernetes.io/unreachable, operator: Exists, tolerationSeconds: 300}", expect![[r#"
+            (
+                "{key: node.kubernetes.io/unreachable, operator: Exists, tolerationSeconds: 300}",
+                expect![[r#"
                 requeue after 180s
-            "#]]),
-            ("{key: node.kubernetes.io/unreachable, operator: Exists, tolerationSeconds: 60}", expect![[r#"
+            "#]],
+            ),
+            (
+                "{key: node.kubernetes.io/unreachable, operator: Exists, tolerationSeconds: 60}",
+                expect![[r#"
                 event Normal TaintManagerEviction: Marking for deletion Pod a/p
                 patch Pod/status a/p {"metadata":{"uid":"u"},"status":{"conditions":[{"type":"DisruptionTarget","status":"True","reason":"DeletionByTaintManager","message":"Taint manager: deleting due to NoExecute taint","lastTransitionTime":"2026-01-01T00:10:00Z"}]}}
                 delete Pod a/p
-            "#]]),
+            "#]],
+            ),
         ] {
             expected.assert_eq(&table::plan(&CONTROLLER, "a/p", &format!("{node}{}", pod(tolerations))));
         }

@@ -1,4 +1,5 @@
 //! A server of one resource, in memory, with watches that a test can disturb.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
