@@ -67,7 +67,11 @@ impl World {
                 (None, None) => unreachable!("a line of the plan"),
             }
         }
-        world.inside("node", || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
+        world.inside("node", || {
+            std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+            // The kernel is slow to refuse the same client again and again; the test need not wait for it.
+            std::fs::write("/proc/sys/net/ipv4/icmp_ratelimit", "0").unwrap();
+        });
         world
     }
 
@@ -229,7 +233,42 @@ fn services_are_reached() {
         String::from_utf8(Command::new("nft").args(["list", "ruleset"]).output().unwrap().stdout).unwrap()
     });
     assert_eq!(left, "");
-    expect_test::expect![[r#""#]].assert_eq(&seen);
+    expect_test::expect![[r#"
+        no endpoints
+          client → 10.96.0.10:80: ConnectionRefused
+          client → 192.168.7.1:30080: ConnectionRefused
+          client → 203.0.113.1:80: ConnectionRefused
+          node → 10.96.0.10:80: ConnectionRefused
+          node → 192.168.7.1:30080: ConnectionRefused
+          pod2 → 10.96.0.10:80: ConnectionRefused
+          pod2 → 192.168.7.1:30080: ConnectionRefused
+        two endpoints
+          client → 10.96.0.10:80: pod2<10.244.0.1 pod3<10.244.0.1
+          client → 192.168.7.1:30080: pod2<10.244.0.1 pod3<10.244.0.1
+          client → 203.0.113.1:80: pod2<10.244.0.1 pod3<10.244.0.1
+          node → 10.96.0.10:80: pod2<10.244.0.1 pod3<10.244.0.1
+          node → 192.168.7.1:30080: pod2<10.244.0.1 pod3<10.244.0.1
+          pod2 → 10.96.0.10:80: pod2<10.244.0.1 pod3<10.244.0.2
+          pod2 → 192.168.7.1:30080: pod2<10.244.0.1 pod3<10.244.0.1
+        a port that no service has
+          client → 10.96.0.10:81: ConnectionRefused
+          node → 10.96.0.10:81: ConnectionRefused
+          pod2 → 10.96.0.10:81: ConnectionRefused
+        only local endpoints for outsiders
+          client → 10.96.0.10:80: pod2<10.244.0.1 pod3<10.244.0.1
+          client → 192.168.7.1:30080: pod2<192.168.7.2
+        none local
+          client → 192.168.7.1:30080: TimedOut
+          node → 192.168.7.1:30080: pod3<10.244.0.1
+          pod2 → 192.168.7.1:30080: pod3<10.244.0.2
+        affinity, one endpoint
+          client → 10.96.0.10:80: pod3<10.244.0.1
+        affinity stays
+          client → 10.96.0.10:80: pod3<10.244.0.1
+        affinity's endpoint is gone
+          client → 10.96.0.10:80: pod2<10.244.0.1
+    "#]]
+    .assert_eq(&seen);
 }
 
 #[test]
