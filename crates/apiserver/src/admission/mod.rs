@@ -2,7 +2,6 @@
 //!
 //! Invariant: a plugin is a pure function of the request and of the objects that it looks up; it waits for nothing.
 
-mod cached;
 mod certificate_approval;
 mod certificate_subject_restriction;
 mod default_ingress_class;

@@ -101,10 +101,10 @@ fn covers(wide: &Value, narrow: &Value) -> bool {
     let text = |toleration: &Value, name: &str| toleration.str_at(&[name]).unwrap_or_default().to_owned();
     let same = |name: &str| text(wide, name) == text(narrow, name);
     let (wide_key, exists) = (text(wide, "key"), text(wide, "operator") == "Exists");
-    if !same("key") && !(wide_key.is_empty() && exists) {
-        return false;
-    }
-    if !same("effect") && !text(wide, "effect").is_empty() {
+    let any_key = wide_key.is_empty() && exists;
+    let key_fits = same("key") || any_key;
+    let effect_fits = same("effect") || text(wide, "effect").is_empty();
+    if !key_fits || !effect_fits {
         return false;
     }
     let seconds = |toleration: &Value| toleration.int_at(&["tolerationSeconds"]);

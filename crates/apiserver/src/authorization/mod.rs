@@ -6,7 +6,6 @@ mod covers;
 pub mod escalation;
 mod graph;
 pub mod node;
-mod observer;
 mod rbac;
 pub mod references;
 pub mod review;
