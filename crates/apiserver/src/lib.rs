@@ -22,6 +22,7 @@ mod negotiate;
 mod objects;
 pub mod openapi;
 mod options;
+mod ownership;
 mod patching;
 mod paths;
 pub mod pipeline;

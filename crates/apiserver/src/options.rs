@@ -4,7 +4,7 @@ mod delete;
 mod list;
 mod write;
 
-pub use delete::{DeleteOptions, Preconditions, Propagation};
+pub use delete::{DeleteOptions, Propagation};
 pub use list::{ListOptions, VersionMatch};
 pub use write::{PatchKind, WriteOptions};
 

@@ -13,8 +13,12 @@ use crate::negotiate;
 use crate::options::PatchKind;
 
 /// The media types of patches.
-const ACCEPTED: [&str; 3] =
-    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+const ACCEPTED: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
 
 /// What a patch that does not fit its object is told: upstream keeps the reason to itself.
 const REJECTED: &str = "the server rejected our request due to an error in our request";
@@ -35,6 +39,7 @@ pub fn kind(call: &Call) -> Result<PatchKind, Status> {
         "application/json-patch+json" => Ok(PatchKind::Json),
         "application/merge-patch+json" => Ok(PatchKind::Merge),
         "application/strategic-merge-patch+json" => Ok(PatchKind::Strategic),
+        "application/apply-patch+yaml" => Ok(PatchKind::Apply),
         _ => Err(Status::unsupported_media_type(&ACCEPTED)),
     }
 }
@@ -44,6 +49,27 @@ impl Patching {
     #[must_use]
     pub fn new(kind: PatchKind, body: Bytes) -> Self {
         Self { kind, body }
+    }
+
+    /// Whether it is a configuration to apply rather than a change.
+    #[must_use]
+    pub fn is_apply(&self) -> bool {
+        self.kind == PatchKind::Apply
+    }
+
+    /// The configuration to apply.
+    ///
+    /// # Errors
+    /// 400 for what is no YAML, or doubles a name where that is refused.
+    pub fn config(&self, validation: FieldValidation) -> Result<(Value, Vec<String>), Status> {
+        let bad = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+        let text = std::str::from_utf8(&self.body).map_err(|error| bad(error.to_string()))?;
+        let (config, doubled) = yaml::parse_strict(text).map_err(|error| bad(error.to_string()))?;
+        match validation {
+            FieldValidation::Strict if !doubled.is_empty() => Err(bad(doubled.join(", "))),
+            FieldValidation::Ignore => Ok((config, Vec::new())),
+            _ => Ok((config, doubled)),
+        }
     }
 
     /// Applies the patch to `object` and brings the result into the form of its type; gives what there is to warn of.
@@ -106,10 +132,6 @@ impl Patching {
 
     fn tree(&self) -> Result<(Value, Vec<String>), Status> {
         let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
-        if self.kind == PatchKind::Apply {
-            let text = std::str::from_utf8(&self.body).map_err(|error| bad(error.to_string()))?;
-            return yaml::parse_strict(text).map_err(|error| bad(error.to_string()));
-        }
         json::parse_strict(&self.body).map_err(|error| bad(error.message))
     }
 }

@@ -133,6 +133,7 @@ pub async fn update(
         call.warnings.extend((kind.warnings)(&new, Some(old)));
     }
     codec::order(kind, &mut new);
+    machinery::apply::ignore_timestamps(old, &mut new);
     let objects = Objects::new(server, kind);
     if goes_now(kind, &new, old) && !options.dry_run {
         return Ok(objects.remove(stored).await?.map(|_| Written::Removed(new)));

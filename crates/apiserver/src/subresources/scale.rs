@@ -16,7 +16,7 @@ use crate::patching::{self, Patching};
 use crate::reply::{self, Body, Reply};
 use crate::server::Server;
 use crate::verbs::patch::ATTEMPTS;
-use crate::write;
+use crate::{ownership, write};
 
 const SCALE_SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
 
@@ -94,6 +94,7 @@ pub async fn store(
     let mut new = stored.object.clone();
     new.set_at(&["spec", "replicas"], scale.int_at(&["spec", "replicas"]).unwrap_or(0));
     meta::set_resource_version(&mut new, meta::resource_version(scale));
+    ownership::update(server, call, kind, &stored.object, &mut new, options);
     let written = write::update(server, call, kind, None, stored, new, options).await?;
     Ok(written.ok().map(write::Written::object))
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use kinds::Kind;
-use machinery::Status;
+use machinery::{Status, Value};
 
 use crate::call::{self, Call};
 use crate::codec;
 use crate::options::WriteOptions;
 use crate::reply::{Body, Reply};
 use crate::server::Server;
-use crate::{respond, reviews, write};
+use crate::{ownership, respond, reviews, write};
 
 /// Creates the object in the body.
 ///
@@ -26,6 +26,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let options = WriteOptions::create(&call.query)?;
     let mut object = codec::object(call, kind, &bytes, options.field_validation)?;
     write::fit_namespace(call, kind, &mut object)?;
+    ownership::update(server, call, kind, &Value::object(), &mut object, &options);
     let created = write::create(server, call, kind, object, &options).await?;
     respond::object(server, call, kind, StatusCode::CREATED, &created, accepted)
 }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use kinds::{Kind, Subresource};
-use machinery::Status;
+use machinery::schema::FieldValidation;
+use machinery::{Status, Value};
 
 use crate::call::{self, Call};
 use crate::objects::Objects;
-use crate::options::WriteOptions;
+use crate::options::{PatchKind, WriteOptions};
 use crate::patching::{self, Patching};
 use crate::reply::{Body, Reply};
 use crate::server::Server;
-use crate::{codec, respond, write};
+use crate::{codec, ownership, respond, write};
 
 /// A patch is applied anew this often when somebody else writes in between; then the client must decide.
 pub const ATTEMPTS: usize = 6;
@@ -41,16 +42,26 @@ pub async fn through(
     let patch = Patching::new(patch_kind, call::read(body).await?);
     let options = WriteOptions::patch(&call.query, patch_kind)?;
     let (objects, info) = (Objects::new(server, kind), call.info.clone());
-    let message = codec::message_of(kind);
     for _ in 0..ATTEMPTS {
-        let stored = objects.get(&info.namespace, &info.name).await?;
-        let applied = patch.apply(stored.object.clone(), kind.into(), message, options.field_validation);
-        let (mut new, warnings) = applied?;
+        let found = objects.find(&info.namespace, &info.name).await?;
+        let live = found.as_ref().map(|stored| &stored.object);
+        let creates = patch_kind == PatchKind::Apply && subresource.is_none();
+        if live.is_none() && !creates {
+            return Err(objects.not_found(&info.name));
+        }
+        let (mut new, warnings) = changed(server, call, kind, &patch, live, &options)?;
         codec::default(kind, &mut new);
         write::fit_name(call, &new)?;
         write::fit_namespace(call, kind, &mut new)?;
         let before = call.warnings.len();
         call.warnings.extend(warnings);
+        let Some(stored) = found else {
+            let created = write::create(server, call, kind, new, &options).await?;
+            return respond::object(server, call, kind, StatusCode::CREATED, &created, accepted);
+        };
+        if patch_kind != PatchKind::Apply {
+            ownership::update(server, call, kind, &stored.object, &mut new, &options);
+        }
         let written = write::update(server, call, kind, subresource, &stored, new, &options).await?;
         if let Ok(written) = written {
             return respond::object(server, call, kind, StatusCode::OK, &written.object(), accepted);
@@ -58,4 +69,25 @@ pub async fn through(
         call.warnings.truncate(before);
     }
     Err(Status::modified(kind.group_resource(), &info.name))
+}
+
+/// The live object as the patch changes it, and what there is to warn of.
+fn changed(
+    server: &Server,
+    call: &Call,
+    kind: &'static Kind,
+    patch: &Patching,
+    live: Option<&Value>,
+    options: &WriteOptions,
+) -> Result<(Value, Vec<String>), Status> {
+    let message = codec::message_of(kind);
+    let live = live.cloned().unwrap_or_else(Value::object);
+    if !patch.is_apply() {
+        return patch.apply(live, kind.into(), message, options.field_validation);
+    }
+    let (config, warnings) = patch.config(options.field_validation)?;
+    let mut new = ownership::apply(server, call, kind, &live, &config, options)?;
+    codec::tree(message, &mut new, FieldValidation::Ignore)
+        .map_err(|error| codec::cannot_be_handled(&error, kind.into()))?;
+    Ok((new, warnings))
 }

@@ -12,7 +12,7 @@ use crate::objects::{Objects, Stored};
 use crate::options::WriteOptions;
 use crate::reply::{Body, Reply};
 use crate::server::Server;
-use crate::{respond, write};
+use crate::{ownership, respond, write};
 
 /// Replaces the object by the one in the body; kinds that allow it are created by it.
 ///
@@ -45,11 +45,15 @@ pub async fn through(
             if !kind.writes.create_on_update || subresource.is_some() {
                 return Err(objects.not_found(&info.name));
             }
-            let created = write::create(server, call, kind, without_version(new), &options).await?;
+            let mut new = without_version(new);
+            ownership::update(server, call, kind, &Value::object(), &mut new, &options);
+            let created = write::create(server, call, kind, new, &options).await?;
             return respond::object(server, call, kind, StatusCode::CREATED, &created, accepted);
         };
         check_uid(&objects, &new, &stored)?;
-        let written = write::update(server, call, kind, subresource, &stored, new.clone(), &options).await?;
+        let mut new = new.clone();
+        ownership::update(server, call, kind, &stored.object, &mut new, &options);
+        let written = write::update(server, call, kind, subresource, &stored, new, &options).await?;
         if let Ok(written) = written {
             return respond::object(server, call, kind, StatusCode::OK, &written.object(), accepted);
         }

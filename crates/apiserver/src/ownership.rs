@@ -1,0 +1,85 @@
+//! Who owns which field of an object (KEP-555): told at every write, asked at every apply.
+
+use kinds::Kind;
+use machinery::apply::{self, Set, Write};
+use machinery::{Status, Value, meta};
+
+use crate::call::Call;
+use crate::codec;
+use crate::options::WriteOptions;
+use crate::server::Server;
+
+/// Gives the fields that `new` changes in `live` (an empty object for a creation) to the caller's field manager.
+pub fn update(server: &Server, call: &Call, kind: &'static Kind, live: &Value, new: &mut Value, options: &WriteOptions) {
+    with_write(server, call, kind, options, |write| apply::update(live, new, write));
+}
+
+/// Lays the configuration of the caller's field manager over `live` (an empty object when there is none).
+///
+/// # Errors
+/// 409 when others own fields that it changes, unless it is forced; 415 for kinds without a schema.
+pub fn apply(
+    server: &Server,
+    call: &Call,
+    kind: &'static Kind,
+    live: &Value,
+    config: &Value,
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let applied =
+        with_write(server, call, kind, options, |write| apply::apply(live, config, options.force, write));
+    applied.ok_or_else(|| Status::unsupported_media_type(&[]))?.map_err(|error| error.status())
+}
+
+fn with_write<T>(
+    server: &Server,
+    call: &Call,
+    kind: &'static Kind,
+    options: &WriteOptions,
+    work: impl FnOnce(&Write<'_>) -> T,
+) -> Option<T> {
+    let subresource = call.info.subresource.as_str();
+    let reset = reset(kind, subresource);
+    let convert = |object: &Value, version: &str| in_version(kind, object, version);
+    Some(work(&Write {
+        manager: &options.manager(call.header(http::header::USER_AGENT)),
+        subresource,
+        api_version: &kind.api_version(),
+        time: &meta::seconds(server.clock.now()),
+        message: codec::message_of(kind)?,
+        reset: Some(&reset),
+        convert: &convert,
+    }))
+}
+
+/// The fields that a write through the object or a subresource cannot change: nobody owns them through it.
+fn reset(kind: &Kind, subresource: &str) -> Set {
+    let mut set = Set::default();
+    match subresource {
+        "" if kind.has_status() => set.insert(&["status"]),
+        "status" => set.insert(&["spec"]),
+        _ => {}
+    }
+    set
+}
+
+/// The object in another version of its group, by way of the stored form.
+fn in_version(
+    kind: &'static Kind,
+    object: &Value,
+    version: &str,
+) -> Option<(Value, &'static machinery::schema::Message)> {
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let other = kinds::by_kind(group, version, kind.kind)?;
+    let mut object = object.clone();
+    if !std::ptr::eq(kind, other) {
+        if let Some(conversion) = &kind.stored_as {
+            (conversion.to_stored)(&mut object);
+        }
+        if let Some(conversion) = &other.stored_as {
+            (conversion.from_stored)(&mut object);
+        }
+        meta::set_type(&mut object, &other.api_version(), other.kind);
+    }
+    Some((object, codec::message_of(other)?))
+}
