@@ -59,18 +59,16 @@ fn pods_are_made_counted_and_let_go() {
             JOB.replace("uncountedTerminatedPods: {}", "uncountedTerminatedPods: {succeeded: [p1]}, succeeded: 1"),
             expect![[r#"
                 update Job/status a/sum {"completionTime":"2026-01-01T00:10:00Z","conditions":[{"lastProbeTime":"2026-01-01T00:10:00Z","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Reached expected number of successful pods","reason":"CompletionsReached","status":"True","type":"SuccessCriteriaMet"},{"lastProbeTime":"2026-01-01T00:10:00Z","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Reached expected number of successful pods","reason":"CompletionsReached","status":"True","type":"Complete"}],"ready":0,"startTime":"2026-01-01T00:00:00Z","succeeded":2,"terminating":0,"uncountedTerminatedPods":{}}
-
                 event Normal Completed: Job completed
             "#]],
         ),
         (
             JOB.to_owned() + &pod("p1", "Failed") + &pod("p2", "Failed"),
             expect![[r#"
-            update Job/status a/sum {"conditions":[{"lastProbeTime":"2026-01-01T00:10:00Z","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Job has reached the specified backoff limit","reason":"BackoffLimitExceeded","status":"True","type":"FailureTarget"}],"ready":0,"startTime":"2026-01-01T00:00:00Z","terminating":0,"uncountedTerminatedPods":{"failed":["p1","p2"]}}
-            patch Pod a/p1 {"metadata":{"finalizers":[],"resourceVersion":""}}
-            patch Pod a/p2 {"metadata":{"finalizers":[],"resourceVersion":""}}
-
-        "#]],
+                update Job/status a/sum {"conditions":[{"lastProbeTime":"2026-01-01T00:10:00Z","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Job has reached the specified backoff limit","reason":"BackoffLimitExceeded","status":"True","type":"FailureTarget"}],"ready":0,"startTime":"2026-01-01T00:00:00Z","terminating":0,"uncountedTerminatedPods":{"failed":["p1","p2"]}}
+                patch Pod a/p1 {"metadata":{"finalizers":[],"resourceVersion":""}}
+                patch Pod a/p2 {"metadata":{"finalizers":[],"resourceVersion":""}}
+            "#]],
         ),
         (
             JOB.replace("selector:", policy) + &pod("p1", "Failed") + &pod("p2", "Running"),
