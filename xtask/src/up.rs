@@ -106,7 +106,6 @@ fn start(cox: &Path, arguments: &Arguments) -> Result<String> {
         .current_dir("/")
         .process_group(0);
     let child = server.spawn().context("starting cox")?;
-    std::fs::write(&pid_file, child.id().to_string()).context("noting the process")?;
     Ok(format!("process {}, log {}", child.id(), log_path.display()))
 }
 

@@ -1,5 +1,6 @@
 //! What a cluster has before anybody asks for it: made at every start where it is missing.
 
+mod apply;
 mod cluster;
 mod rbac;
 mod reconcile;
@@ -9,6 +10,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use machinery::Value;
 
+pub use apply::apply;
 pub use cluster::NAMESPACES;
 pub use reconcile::{Action, plan};
 

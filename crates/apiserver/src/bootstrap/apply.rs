@@ -1,0 +1,69 @@
+//! Makes what a cluster has before anybody asks for it, through the server's own front door.
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use machinery::{Status, Value, json, meta};
+use tower::Service as _;
+
+use super::{Action, Settings, objects, plan};
+use crate::{ApiServer, User};
+
+/// Creates and repairs every object that the cluster should have. Objects of kinds that the server does not have are
+/// left out. Somebody else may do the same at the same time: then theirs counts.
+///
+/// # Errors
+/// What the server answered to the first object that could not be written.
+pub async fn apply(server: &ApiServer, settings: &Settings) -> Result<(), Status> {
+    for desired in objects(settings) {
+        let (group, version) = split(meta::api_version(&desired));
+        let Some(kind) = kinds::by_kind(group, version, meta::kind(&desired)) else { continue };
+        let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+        let place = match meta::namespace(&desired) {
+            "" => format!("{root}/{}", kind.plural),
+            namespace => format!("{root}/namespaces/{namespace}/{}", kind.plural),
+        };
+        let object = format!("{place}/{}", meta::name(&desired));
+        let existing = match ask(server, Method::GET, &object, None).await {
+            Ok(existing) => Some(existing),
+            Err(status) if status.code == StatusCode::NOT_FOUND.as_u16() => None,
+            Err(status) => return Err(status),
+        };
+        let written = match plan(desired, existing.as_ref()) {
+            Action::Nothing => Ok(Value::Null),
+            Action::Create(new) => ask(server, Method::POST, &place, Some(&new)).await,
+            Action::Update(new) => ask(server, Method::PUT, &object, Some(&new)).await,
+            Action::Replace(new) => {
+                ask(server, Method::DELETE, &object, None).await?;
+                ask(server, Method::POST, &place, Some(&new)).await
+            }
+        };
+        match written {
+            Err(status) if status.code != StatusCode::CONFLICT.as_u16() => return Err(status),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn split(api_version: &str) -> (&str, &str) {
+    api_version.split_once('/').unwrap_or(("", api_version))
+}
+
+/// One request in process, as the server itself.
+async fn ask(server: &ApiServer, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Status> {
+    let bytes = body.map(json::to_vec).unwrap_or_default();
+    let mut request = Request::new(Full::new(Bytes::from(bytes)));
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse().map_err(|error| Status::internal(format!("{path}: {error}")))?;
+    request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    request.extensions_mut().insert(User::loopback());
+    let Ok(answer) = server.clone().call(request).await;
+    let code = answer.status();
+    let body = answer.into_body().collect().await.map_err(Status::internal)?.to_bytes();
+    let value = json::parse(&body).map_err(Status::internal)?;
+    if code.is_success() {
+        return Ok(value);
+    }
+    Err(Status::from_value(&value).unwrap_or_else(|| Status::internal(format!("{path} answered {code}"))))
+}

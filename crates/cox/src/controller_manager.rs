@@ -1,0 +1,48 @@
+//! `cox controller-manager`: the controllers alone, against any API server.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::{cluster, component, signals};
+
+/// Flags, named as kube-controller-manager's.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The kubeconfig with the API server and the credentials.
+    #[arg(long)]
+    kubeconfig: PathBuf,
+    /// Which controllers run: `*` for all, `name` for one, `-name` for all but one.
+    #[arg(long, value_delimiter = ',', default_value = "*")]
+    controllers: Vec<String>,
+    /// The certificates that pods trust the API server by, published in every namespace.
+    #[arg(long)]
+    root_ca_file: Option<PathBuf>,
+    /// The addresses of pods, of which every node gets a part.
+    #[arg(long, value_delimiter = ',')]
+    cluster_cidr: Vec<String>,
+    /// Whether to elect a leader first.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    leader_elect: bool,
+}
+
+/// Runs the controllers until a signal comes.
+///
+/// # Errors
+/// The kubeconfig cannot be read, a controller is not known, the lead was lost.
+pub async fn run(arguments: Arguments) -> Result<()> {
+    let context = component::context(&arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
+    let root_ca = match &arguments.root_ca_file {
+        None => String::new(),
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?,
+    };
+    let identity = format!("{}_{}", cluster::host_name(), context.random.uuid());
+    let options = controllers::Options {
+        controllers: arguments.controllers,
+        root_ca,
+        cluster_cidrs: arguments.cluster_cidr,
+        leader_identity: arguments.leader_elect.then_some(identity),
+        ..controllers::Options::default()
+    };
+    Ok(controllers::run(context.client, options, context.clock, context.random, context.cancel).await?)
+}

@@ -1,0 +1,267 @@
+//! `cox server`: a whole cluster in one process. The components talk to the API server in process, each as itself.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use apiserver::User;
+use apiserver::certificates::Profile;
+use base::{CancellationToken, Clock, Random, Tasks};
+use client::{Client, Context};
+use ipnet::IpNet;
+use kubelet::{Certificate, KubeletOptions, RuntimeChoice};
+
+use crate::cluster::{self, Configuration, Running};
+use crate::signals;
+
+/// The file in the data directory that names the process.
+pub const PID_FILE: &str = "cox.pid";
+/// Where the CNI plugins may lie.
+const CNI_PLUGINS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
+
+/// How the one-process cluster is set up.
+#[derive(clap::Args, Clone)]
+pub struct Arguments {
+    /// Where everything is kept.
+    #[arg(long, default_value = "/var/lib/coxswain")]
+    data_dir: PathBuf,
+    /// The address that the API server listens on.
+    #[arg(long, default_value = "0.0.0.0")]
+    bind_address: IpAddr,
+    /// The port of the API server.
+    #[arg(long, default_value_t = 6443)]
+    secure_port: u16,
+    /// Write the admin's kubeconfig here too.
+    #[arg(long)]
+    write_kubeconfig: Option<PathBuf>,
+    /// The address that others reach this machine by.
+    #[arg(long)]
+    advertise_address: Option<IpAddr>,
+    /// The node's name; the machine's host name unless given.
+    #[arg(long, default_value_t = cluster::host_name())]
+    node_name: String,
+    /// The addresses of services.
+    #[arg(long, default_value = "10.96.0.0/16")]
+    service_cluster_ip_range: IpNet,
+    /// The addresses of pods.
+    #[arg(long, default_value = "10.244.0.0/16")]
+    cluster_cidr: IpNet,
+    /// The address of the cluster's DNS; the tenth of the service range unless given.
+    #[arg(long)]
+    cluster_dns: Option<IpAddr>,
+    /// The socket of a container runtime that somebody else runs.
+    #[arg(long)]
+    container_runtime_endpoint: Option<String>,
+    /// Run no node here: API server, controllers and scheduler only.
+    #[arg(long)]
+    disable_agent: bool,
+}
+
+/// Runs the cluster until a signal comes. Containers go on running afterwards, and the next start finds them.
+///
+/// # Errors
+/// When something cannot start.
+pub async fn run(arguments: Arguments) -> Result<()> {
+    if !arguments.disable_agent {
+        check_machine(&arguments)?;
+    }
+    let (clock, random, stop) = (Clock::system(), Random::system(), signals::cancelled_by_signals()?);
+    let configuration = Configuration {
+        data_dir: arguments.data_dir.clone(),
+        bind_address: arguments.bind_address,
+        secure_port: arguments.secure_port,
+        advertise_address: arguments.advertise_address,
+        service_range: arguments.service_cluster_ip_range,
+        supplied: apiserver::certificates::Supplied::default(),
+        token_auth_file: None,
+        issuers: vec![cluster::DEFAULT_ISSUER.to_owned()],
+        modes: vec![apiserver::authorization::Mode::Node, apiserver::authorization::Mode::Rbac],
+    };
+    let mut running = cluster::start(&configuration, &clock, &random, &stop).await?;
+    std::fs::write(arguments.data_dir.join(PID_FILE), std::process::id().to_string()).context("noting the process")?;
+    let url = cluster::local_url(running.address);
+    let own = arguments.data_dir.join("admin.kubeconfig");
+    for path in std::iter::once(&own).chain(&arguments.write_kubeconfig) {
+        running.certificates.write_kubeconfig(path, &url, &Profile::admin(), clock.now())?;
+    }
+    tracing::info!(address = %running.address, kubeconfig = %own.display(), "the API server is ready");
+    let house = House { arguments: &arguments, running: &running, clock, random, stop: stop.clone() };
+    let mut components = Tasks::new();
+    house.control_plane(&mut components);
+    if !arguments.disable_agent {
+        house.node(&mut components)?;
+    }
+    components.join_all().await;
+    running.tasks.join_all().await;
+    Ok(())
+}
+
+/// Says at once what a node cannot do without.
+fn check_machine(arguments: &Arguments) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("running containers takes root; start `cox server` as root, or with --disable-agent");
+    }
+    for program in ["nft", "iptables"] {
+        let found = ["/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin"]
+            .iter()
+            .any(|dir| Path::new(dir).join(program).exists());
+        if !found {
+            bail!("the program {program} is missing: install nftables and iptables");
+        }
+    }
+    if !Path::new("/sys/fs/cgroup").join("cgroup.controllers").exists() && !Path::new("/sys/fs/cgroup/memory").exists()
+    {
+        bail!("/sys/fs/cgroup has no cgroups: mount cgroup v2 there");
+    }
+    if arguments.node_name.is_empty() {
+        bail!("this machine has no host name: give --node-name");
+    }
+    Ok(())
+}
+
+/// What every component is made from.
+struct House<'a> {
+    arguments: &'a Arguments,
+    running: &'a Running,
+    clock: Clock,
+    random: Random,
+    stop: CancellationToken,
+}
+
+impl House<'_> {
+    /// A client in process that speaks for `name`.
+    fn client(&self, name: &str, groups: &[&str]) -> Client {
+        let groups: Vec<&str> = groups.iter().copied().chain(["system:authenticated"]).collect();
+        Client::in_process(self.running.server.clone(), User::new(name, &groups))
+    }
+
+    fn control_plane(&self, tasks: &mut Tasks) {
+        let client = self.client("system:kube-scheduler", &[]);
+        let context =
+            Context { client, clock: self.clock.clone(), random: self.random.clone(), cancel: self.stop.clone() };
+        tasks.spawn("scheduler", scheduler::run(context, scheduler::config::Profile::default()));
+
+        // The controllers act on objects of every kind, which is what upstream's per-controller accounts add up to.
+        let client = self.client("system:kube-controller-manager", &["system:masters"]);
+        let options = controllers::Options {
+            root_ca: self.running.certificates.authority_pem().to_owned(),
+            cluster_cidrs: vec![self.arguments.cluster_cidr.to_string()],
+            ..controllers::Options::default()
+        };
+        let run = controllers::run(client, options, self.clock.clone(), self.random.clone(), self.stop.clone());
+        self.component(tasks, "controllers", run);
+    }
+
+    fn node(&self, tasks: &mut Tasks) -> Result<()> {
+        let name = &self.arguments.node_name;
+        let node_ip = self.running.advertise_address;
+        let dns_ip = self.dns_address();
+        let cni_dir = self.arguments.data_dir.join("cni");
+        let plugins = CNI_PLUGINS.map(PathBuf::from);
+        let bin_dir = plugins.iter().find(|dir| dir.join("bridge").exists()).cloned();
+        let Some(bin_dir) = bin_dir else {
+            bail!("the CNI plugins are missing: install containernetworking-plugins");
+        };
+
+        let client = self.client(&format!("system:node:{name}"), &["system:nodes"]);
+        let options = self.kubelet_options(node_ip, dns_ip, &cni_dir, &bin_dir)?;
+        let run = kubelet::run(client, options, self.clock.clone(), self.random.clone(), self.stop.clone());
+        self.component(tasks, "kubelet", run);
+
+        let client = self.client("system:kube-proxy", &["system:node-proxier"]);
+        let mut options = proxy::Options::new(name.clone(), vec![node_ip]);
+        options.cluster_cidrs = vec![self.arguments.cluster_cidr];
+        let run = proxy::run(client, options, self.clock.clone(), self.random.clone(), self.stop.clone());
+        self.component(tasks, "proxy", run);
+
+        let client = self.client("coxswain:network", &["system:masters"]);
+        let mut options = network::Options::new(name.clone(), self.arguments.data_dir.join("network"));
+        options.conf_dir = cni_dir;
+        options.plugin_dirs = vec![bin_dir];
+        options.cluster_cidrs = vec![self.arguments.cluster_cidr];
+        let run = network::run(client, options, self.clock.clone(), self.random.clone(), self.stop.clone());
+        self.component(tasks, "network", run);
+
+        self.dns(tasks, node_ip, dns_ip);
+        Ok(())
+    }
+
+    fn dns(&self, tasks: &mut Tasks, node_ip: IpAddr, dns_ip: IpAddr) {
+        /// Where DNS answers on the node; the service maps port 53 to it.
+        const DNS_PORT: u16 = 10053;
+        let client = self.client("coxswain:dns", &["system:masters"]);
+        let listen = SocketAddr::new(node_ip, DNS_PORT);
+        let mut options = dns::Options::new(vec![listen]);
+        options.cluster_ip = Some(dns_ip);
+        let (publisher, stop) = (client.clone(), self.stop.clone());
+        tasks.spawn("dns service", async move {
+            let published = stop.run_until_cancelled(dns::publish(&publisher, dns_ip, listen)).await;
+            if let Some(Err(error)) = published {
+                tracing::error!(%error, "the service kube-dns cannot be made");
+            }
+        });
+        let run = dns::run(client, options, self.clock.clone(), self.random.clone(), self.stop.clone());
+        self.component(tasks, "dns", run);
+    }
+
+    fn kubelet_options(
+        &self,
+        node_ip: IpAddr,
+        dns_ip: IpAddr,
+        cni_dir: &Path,
+        bin_dir: &Path,
+    ) -> Result<KubeletOptions> {
+        let (data, name) = (&self.arguments.data_dir, &self.arguments.node_name);
+        let profile = Profile {
+            file: format!("kubelet-{name}"),
+            common_name: format!("system:node:{name}"),
+            organizations: vec!["system:nodes".to_owned()],
+            names: vec![name.clone(), node_ip.to_string(), "127.0.0.1".to_owned()],
+        };
+        let pair =
+            self.running.certificates.pair(&profile, self.clock.now()).context("making the kubelet's certificate")?;
+        let runtime = match &self.arguments.container_runtime_endpoint {
+            Some(endpoint) => RuntimeChoice::Endpoint(endpoint.clone()),
+            None => RuntimeChoice::Containerd {
+                data_dir: data.clone(),
+                cni_bin_dir: bin_dir.to_owned(),
+                cni_conf_dir: cni_dir.to_owned(),
+            },
+        };
+        Ok(KubeletOptions {
+            node_name: name.clone(),
+            node_ips: vec![node_ip],
+            root_dir: data.join("kubelet"),
+            logs_dir: data.join("log"),
+            runtime,
+            cluster_dns: vec![dns_ip.to_string()],
+            tls: Some(Certificate { certificate: pair.certificate_pem, key: pair.key_pem }),
+            client_ca: Some(self.running.certificates.client_ca_pem()?),
+            ..KubeletOptions::default()
+        })
+    }
+
+    fn dns_address(&self) -> IpAddr {
+        let range = self.arguments.service_cluster_ip_range;
+        self.arguments.cluster_dns.or_else(|| range.hosts().nth(9)).unwrap_or_else(|| range.network())
+    }
+
+    /// Runs a component; one that cannot go on takes the process down with it, so that somebody notices.
+    fn component<E: std::error::Error + Send + Sync + 'static>(
+        &self,
+        tasks: &mut Tasks,
+        name: &'static str,
+        run: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        let stop = self.stop.clone();
+        tasks.spawn(name, async move {
+            if let Err(error) = run.await {
+                let error = anyhow::Error::new(error);
+                eprintln!("cox: {name}: {error:#}");
+                if !stop.is_cancelled() {
+                    std::process::exit(1);
+                }
+            }
+        });
+    }
+}
