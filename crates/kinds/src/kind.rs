@@ -216,10 +216,11 @@ impl Kind {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
     }
 
-    /// The kind as error messages name it.
+    /// The kind as error messages name it: in its stored form.
     #[must_use]
     pub fn group_kind(&self) -> machinery::status::In<'static> {
-        machinery::status::In { group: self.group, name: self.kind }
+        let stored = self.stored_as.map_or(self.group, |conversion| conversion.kind.group);
+        machinery::status::In { group: stored, name: self.kind }
     }
 
     /// The resource as error messages name it.
@@ -292,9 +293,7 @@ pub(crate) use selectable;
 
 fn keep_all_but_status(new: &mut Value, old: &Value, _: &Context<'_>) {
     keep_spec(new, old);
-    for name in ["labels"] {
-        keep(new, old, &["metadata", name]);
-    }
+    keep(new, old, &["metadata", "labels"]);
 }
 
 /// Puts back every top-level field of `old` but metadata and status.

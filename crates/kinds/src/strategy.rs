@@ -41,10 +41,10 @@ impl Kind {
             crate::kind::keep(new, old, &["status"]);
         }
         (self.prepare_update)(new, old, context);
-        if let Generation::Of(fields) | Generation::FromZero(fields) = self.generation {
-            if fields.iter().any(|field| new.get(field) != old.get(field)) {
-                meta::set_generation(new, meta::generation(old) + 1);
-            }
+        if let Generation::Of(fields) | Generation::FromZero(fields) = self.generation
+            && fields.iter().any(|field| new.get(field) != old.get(field))
+        {
+            meta::set_generation(new, meta::generation(old) + 1);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::{Add, Neg, Sub};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -132,28 +133,40 @@ impl Quantity {
         self.format
     }
 
-    /// The sum; nothing takes the other's units.
+    /// The sum, as the operator gives it.
     #[must_use]
+    #[allow(clippy::should_implement_trait, reason = "it does; callers without the trait in scope name it too")]
     pub fn add(self, other: Self) -> Self {
-        let format = if self.is_zero() { other.format } else { self.format };
-        Self { nanos: self.nanos.saturating_add(other.nanos), format }
-    }
-
-    /// The difference; nothing takes the other's units.
-    #[must_use]
-    pub fn sub(self, other: Self) -> Self {
-        let format = if self.is_zero() { other.format } else { self.format };
-        Self { nanos: self.nanos.saturating_sub(other.nanos), format }
-    }
-
-    /// The opposite.
-    #[must_use]
-    pub fn neg(self) -> Self {
-        Self { nanos: -self.nanos, ..self }
+        self + other
     }
 
     fn is_binary_text(&self) -> bool {
         self.format == Format::BinarySi && self.nanos.abs() >= 1024 * NANO && self.is_whole()
+    }
+}
+
+impl Add for Quantity {
+    type Output = Self;
+    /// The sum; nothing takes the other's units.
+    fn add(self, other: Self) -> Self {
+        let format = if self.is_zero() { other.format } else { self.format };
+        Self { nanos: self.nanos.saturating_add(other.nanos), format }
+    }
+}
+
+impl Sub for Quantity {
+    type Output = Self;
+    /// The difference; nothing takes the other's units.
+    fn sub(self, other: Self) -> Self {
+        let format = if self.is_zero() { other.format } else { self.format };
+        Self { nanos: self.nanos.saturating_sub(other.nanos), format }
+    }
+}
+
+impl Neg for Quantity {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self { nanos: -self.nanos, ..self }
     }
 }
 
@@ -256,7 +269,7 @@ fn decimal_suffix(exponent: i64) -> String {
 fn is_exact(parts: &Parts<'_>, base: u32, exponent: i64) -> bool {
     let digits = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
     if base == 2 {
-        return parts.fraction.is_empty() && 15 - digits(parts.whole) - exponent * 3 / 10 - 1 >= 0;
+        return parts.fraction.is_empty() && 15 - digits(parts.whole) - exponent * 3 / 10 > 0;
     }
     digits(parts.whole) + digits(parts.fraction) <= MAX_DIGITS && exponent - digits(parts.fraction) >= -9
 }
@@ -356,10 +369,10 @@ mod tests {
     #[test]
     fn arithmetic() {
         let [a, b] = ["1500m", "600m"].map(|t| Quantity::parse(t).unwrap());
-        assert_eq!(a.add(b).to_string(), "2100m");
-        assert_eq!(b.sub(a).to_string(), "-900m");
-        assert_eq!((a.value(), a.milli_value(), b.sub(a).value()), (2, 1500, -1));
-        assert_eq!(Quantity::ZERO.add(Quantity::parse("2Ki").unwrap()).to_string(), "2Ki");
+        assert_eq!((a + b).to_string(), "2100m");
+        assert_eq!((b - a).to_string(), "-900m");
+        assert_eq!((a.value(), a.milli_value(), (b - a).value()), (2, 1500, -1));
+        assert_eq!((Quantity::ZERO + Quantity::parse("2Ki").unwrap()).to_string(), "2Ki");
         assert!(Quantity::parse("1Gi").unwrap() > Quantity::parse("1G").unwrap());
     }
 }

@@ -15,8 +15,14 @@ const STATUS_SCHEMA: &str = "io.k8s.api.apps.v1.DaemonSetStatus";
 /// Counts changes of the template; a field of older versions lives on in it.
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 const COUNTS: [&str; 8] = [
-    "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
-    "updatedNumberScheduled", "numberAvailable", "numberUnavailable",
+    "currentNumberScheduled",
+    "numberMisscheduled",
+    "desiredNumberScheduled",
+    "numberReady",
+    "observedGeneration",
+    "updatedNumberScheduled",
+    "numberAvailable",
+    "numberUnavailable",
 ];
 
 /// The kind.
@@ -85,7 +91,7 @@ fn default(set: &mut Value) {
         set_in(set, &["spec", "updateStrategy", "rollingUpdate"], "maxSurge", || Value::Int(0));
     }
     set_in(set, &["spec"], "revisionHistoryLimit", || Value::Int(10));
-    set.at_mut(&["spec", "template"]).into_iter().for_each(template);
+    template(set, &["spec"]);
 }
 
 fn prepare_update(new: &mut Value, old: &Value, _: &Context<'_>) {

@@ -72,7 +72,7 @@ fn default(deployment: &mut Value) {
     }
     set_in(deployment, &["spec"], "revisionHistoryLimit", || Value::Int(10));
     set_in(deployment, &["spec"], "progressDeadlineSeconds", || Value::Int(600));
-    deployment.at_mut(&["spec", "template"]).into_iter().for_each(template);
+    template(deployment, &["spec"]);
 }
 
 /// Annotations travel to replica sets, so a change of them counts as one of the spec.
@@ -149,8 +149,14 @@ fn status(deployment: &Value) -> Errors {
     replica_counts(
         deployment,
         &[
-            "observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas",
-            "unavailableReplicas", "terminatingReplicas", "collisionCount",
+            "observedGeneration",
+            "replicas",
+            "updatedReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "unavailableReplicas",
+            "terminatingReplicas",
+            "collisionCount",
         ],
     )
 }
@@ -186,8 +192,10 @@ mod tests {
         let of = |strategy: Value| errors(value!({"selector": {"matchLabels": {"app": "a"}}, "strategy": strategy}));
         expect_test::expect![[r#"spec.strategy: Unsupported value: {"Type":"Odd","RollingUpdate":null}: supported values: "Recreate", "RollingUpdate""#]]
             .assert_eq(&of(value!({"type": "Odd"})));
-        expect_test::expect!["spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0"]
-            .assert_eq(&of(value!({"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 0}})));
+        expect_test::expect![
+            "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0"
+        ]
+        .assert_eq(&of(value!({"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 0}})));
         expect_test::expect![[r#"[spec.strategy.rollingUpdate.maxSurge: Invalid value: "10": a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%'), spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "150%": must not be greater than 100%]"#]]
         .assert_eq(&of(value!({"rollingUpdate": {"maxUnavailable": "150%", "maxSurge": "10"}})));
     }

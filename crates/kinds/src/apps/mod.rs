@@ -9,10 +9,5 @@ pub mod replica_set;
 pub mod stateful_set;
 
 /// The group's kinds, in discovery's order.
-pub static ALL: &[&Kind] = &[
-    &controller_revision::KIND,
-    &daemon_set::KIND,
-    &deployment::KIND,
-    &replica_set::KIND,
-    &stateful_set::KIND,
-];
+pub static ALL: &[&Kind] =
+    &[&controller_revision::KIND, &daemon_set::KIND, &deployment::KIND, &replica_set::KIND, &stateful_set::KIND];

@@ -37,7 +37,7 @@ pub static KIND: Kind = Kind {
     generation: Generation::Of(&["spec"]),
     default: |set| {
         set_in(set, &["spec"], "replicas", || Value::Int(1));
-        set.at_mut(&["spec", "template"]).into_iter().for_each(template);
+        template(set, &["spec"]);
     },
     validate,
     validate_update: |new, old| {
@@ -76,6 +76,13 @@ fn validate(set: &Value) -> Errors {
 fn status(set: &Value) -> Errors {
     replica_counts(
         set,
-        &["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "terminatingReplicas", "observedGeneration"],
+        &[
+            "replicas",
+            "fullyLabeledReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "terminatingReplicas",
+            "observedGeneration",
+        ],
     )
 }

@@ -11,8 +11,13 @@ use crate::validate::{non_negative_at, one_of, pod_template, replica_counts};
 
 /// What an update may change of the spec.
 const MUTABLE: [&str; 7] = [
-    "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
-    "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
 ];
 
 /// The kind.
@@ -25,13 +30,7 @@ pub static KIND: Kind = Kind {
     storage: "statefulsets",
     schema: "io.k8s.api.apps.v1.StatefulSet",
     subresources: &[SCALE, Subresource { validate: |new, _| status(new), ..STATUS }],
-    columns: &[
-        NAME,
-        text("Ready", Describe::Text("Number of the pod with ready state")),
-        AGE,
-        CONTAINERS,
-        IMAGES,
-    ],
+    columns: &[NAME, text("Ready", Describe::Text("Number of the pod with ready state")), AGE, CONTAINERS, IMAGES],
     row,
     generation: Generation::Of(&["spec"]),
     default,
@@ -61,7 +60,7 @@ fn default(object: &mut Value) {
     }
     set_in(object, &["spec"], "replicas", || Value::Int(1));
     set_in(object, &["spec"], "revisionHistoryLimit", || Value::Int(10));
-    object.at_mut(&["spec", "template"]).into_iter().for_each(template);
+    template(object, &["spec"]);
     each(object, &["spec", "volumeClaimTemplates"], |claim| {
         if let Some(fields) = claim.as_object_mut() {
             fields.insert("kind", "PersistentVolumeClaim");

@@ -110,7 +110,8 @@ fn target(metric: &Value, current: Option<&Value>) -> String {
             (have, format!("{percent}%"))
         }
         (None, Some((f, amount))) => {
-            let average = if f == "averageValue" && field != "resource" && field != "containerResource" { " (avg)" } else { "" };
+            let average =
+                if f == "averageValue" && field != "resource" && field != "containerResource" { " (avg)" } else { "" };
             (current.and_then(|c| c.str_at(&[f])).map(ToOwned::to_owned), format!("{amount}{average}"))
         }
         (None, None) => (None, "<auto>".to_owned()),
@@ -230,8 +231,13 @@ fn reference(reference: &Value, path: &Path) -> Errors {
 
 fn metric(metric: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    let sources =
-        [("ContainerResource", "containerResource"), ("External", "external"), ("Object", "object"), ("Pods", "pods"), ("Resource", "resource")];
+    let sources = [
+        ("ContainerResource", "containerResource"),
+        ("External", "external"),
+        ("Object", "object"),
+        ("Pods", "pods"),
+        ("Resource", "resource"),
+    ];
     let kind = metric.str_at(&["type"]).unwrap_or_default();
     if kind.is_empty() {
         errors.push(Error::required(&path.child("type"), "must specify a metric source type"));

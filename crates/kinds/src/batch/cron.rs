@@ -42,7 +42,11 @@ pub(super) fn check(schedule: &str) -> Result<(), String> {
 fn descriptor(text: &str) -> Result<(), String> {
     if let Some(duration) = text.strip_prefix("@every ") {
         let good = duration.parse::<jiff::SignedDuration>().is_ok();
-        return if good { Ok(()) } else { Err(format!("failed to parse duration {text}: time: invalid duration {duration:?}")) };
+        return if good {
+            Ok(())
+        } else {
+            Err(format!("failed to parse duration {text}: time: invalid duration {duration:?}"))
+        };
     }
     match text {
         "@yearly" | "@annually" | "@monthly" | "@weekly" | "@daily" | "@midnight" | "@hourly" => Ok(()),
@@ -120,6 +124,10 @@ mod tests {
             Some("expected exactly 5 fields, found 6: [* * * * * *]")
             Some("end of range (61) above maximum (59): 61")
         "#]]
-        .assert_eq(&["*/5 1-3 * jan mon", "@daily", "0 0 1,15 * ?", "x * * * *", "* * * * * *", "61 * * * *"].map(show).concat());
+        .assert_eq(
+            &["*/5 1-3 * jan mon", "@daily", "0 0 1,15 * ?", "x * * * *", "* * * * * *", "61 * * * *"]
+                .map(show)
+                .concat(),
+        );
     }
 }

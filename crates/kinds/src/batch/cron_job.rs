@@ -7,7 +7,9 @@ use machinery::{Value, labels, meta};
 use super::{cron, job};
 use crate::kind::{BASE, Generation, Kind, STATUS};
 use crate::pod_spec::default::{set_in, template};
-use crate::table::{AGE, CONTAINERS, Describe, IMAGES, NAME, age, boolean, containers_and_images, integer, since, str, str_or, text};
+use crate::table::{
+    AGE, CONTAINERS, Describe, IMAGES, NAME, age, boolean, containers_and_images, integer, since, str, str_or, text,
+};
 use crate::validate::{non_negative_at, one_of};
 
 const SPEC: &str = "io.k8s.api.batch.v1.CronJobSpec";
@@ -69,7 +71,7 @@ fn default(cron_job: &mut Value) {
     set_in(cron_job, &["spec"], "suspend", || Value::Bool(false));
     set_in(cron_job, &["spec"], "successfulJobsHistoryLimit", || Value::Int(3));
     set_in(cron_job, &["spec"], "failedJobsHistoryLimit", || Value::Int(1));
-    cron_job.at_mut(&["spec", "jobTemplate", "spec", "template"]).into_iter().for_each(template);
+    template(cron_job, &["spec", "jobTemplate", "spec"]);
 }
 
 fn validate(cron_job: &Value) -> Errors {
@@ -122,7 +124,11 @@ fn time_zone(spec: &Value, schedule: &str, path: &Path) -> Errors {
     if zone.is_empty() {
         errors.push(Error::invalid(&path, zone, "timeZone must be nil or non-empty string"));
     } else if zone.eq_ignore_ascii_case("local") {
-        errors.push(Error::invalid(&path, zone, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"));
+        errors.push(Error::invalid(
+            &path,
+            zone,
+            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+        ));
     } else if jiff::tz::TimeZone::get(zone).is_err() {
         errors.push(Error::invalid(&path, zone, format!("unknown time zone {zone}")));
     }

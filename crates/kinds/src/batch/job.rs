@@ -40,7 +40,10 @@ pub static KIND: Kind = Kind {
     selectable: &[
         Selectable { name: "metadata.name", get: |job| path_value(job, "metadata.name") },
         Selectable { name: "metadata.namespace", get: |job| path_value(job, "metadata.namespace") },
-        Selectable { name: "status.successful", get: |job| job.int_at(&["status", "succeeded"]).unwrap_or_default().to_string().into() },
+        Selectable {
+            name: "status.successful",
+            get: |job| job.int_at(&["status", "succeeded"]).unwrap_or_default().to_string().into(),
+        },
     ],
     generation: Generation::Of(&["spec"]),
     orphans_dependents: true,
@@ -77,7 +80,8 @@ fn status(job: &Value) -> &'static str {
     if meta::is_deleting(job) {
         return "Terminating";
     }
-    let other = [("Suspended", "Suspended"), ("FailureTarget", "FailureTarget"), ("SuccessCriteriaMet", "SuccessCriteriaMet")];
+    let other =
+        [("Suspended", "Suspended"), ("FailureTarget", "FailureTarget"), ("SuccessCriteriaMet", "SuccessCriteriaMet")];
     other.into_iter().find(|(kind, _)| has(kind)).map_or("Running", |(_, shown)| shown)
 }
 
@@ -106,6 +110,7 @@ fn default(job: &mut Value) {
     set_in(job, &["spec"], "backoffLimit", || Value::Int(if per_index { i32::MAX.into() } else { 6 }));
     set_in(job, &["spec"], "completionMode", || "NonIndexed".into());
     set_in(job, &["spec"], "suspend", || Value::Bool(false));
+    set_in(job, &["spec"], "manualSelector", || Value::Bool(false));
     let policy = if unset(job, "podFailurePolicy") { "TerminatingOrFailed" } else { "Failed" };
     set_in(job, &["spec"], "podReplacementPolicy", || policy.into());
     each(job, &["spec", "podFailurePolicy", "rules"], |rule| {
@@ -116,7 +121,7 @@ fn default(job: &mut Value) {
     {
         job.set_at(&["metadata", "labels"], labels);
     }
-    job.at_mut(&["spec", "template"]).into_iter().for_each(template);
+    template(job, &["spec"]);
 }
 
 /// A job's pods are its own: they carry its UID, and its selector asks for it.
@@ -157,8 +162,13 @@ pub fn job_spec(spec: &Value, path: &Path) -> Errors {
 pub fn template_spec(spec: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let numbers = [
-        "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
-        "backoffLimitPerIndex", "maxFailedIndexes",
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
     ];
     for field in numbers {
         errors.extend(non_negative_at(spec, field, path));
@@ -236,7 +246,16 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     let mut errors = job_spec(spec, &path);
     let suspended = old.bool_at(&["spec", "suspend"]) == Some(true) && old.at(&["status", "startTime"]).is_none();
     let indexed = new.str_at(&["spec", "completionMode"]) == Some("Indexed");
-    for field in ["completions", "selector", "template", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "successPolicy", "managedBy"] {
+    for field in [
+        "completions",
+        "selector",
+        "template",
+        "completionMode",
+        "podFailurePolicy",
+        "backoffLimitPerIndex",
+        "successPolicy",
+        "managedBy",
+    ] {
         // An indexed job may grow if it runs as many pods as it wants completions (KEP-3715).
         let elastic = field == "completions" && indexed && spec.get("completions") == spec.get("parallelism");
         let [mut new, mut old] = [new, old].map(|job| job.at(&["spec", field]).cloned());

@@ -48,6 +48,7 @@ pub static KIND: Kind = Kind {
     selectable: selectable!["metadata.name", "spec.unschedulable"],
     creates_status: true,
     default,
+    prepare_create: |node, _| drop(node.remove_at(&["spec", "configSource"])),
     validate,
     validate_update,
     ..BASE
@@ -104,8 +105,19 @@ fn address(node: &Value, kind: &str) -> Value {
     found.and_then(|a| a.str_at(&["address"])).unwrap_or("<none>").into()
 }
 
-/// What can be allocated is everything, unless the node says less.
+/// The old field for a range of addresses is the first of the list; what can be allocated is everything, unless the
+/// node says less.
 fn default(node: &mut Value) {
+    if let Some(range) = node.str_at(&["spec", "podCIDR"]).filter(|range| !range.is_empty()).map(ToOwned::to_owned) {
+        let mut ranges = node.items_at(&["spec", "podCIDRs"]).to_vec();
+        match ranges.first_mut() {
+            Some(first) => *first = range.into(),
+            None => ranges.push(range.into()),
+        }
+        node.set_at(&["spec", "podCIDRs"], Value::Array(ranges));
+    } else if let Some(first) = node.items_at(&["spec", "podCIDRs"]).first().cloned() {
+        node.set_at(&["spec", "podCIDR"], first);
+    }
     let Some(capacity) = node.at(&["status", "capacity"]).cloned() else { return };
     if node.at(&["status", "allocatable"]).is_none() {
         node.set_at(&["status", "allocatable"], capacity);

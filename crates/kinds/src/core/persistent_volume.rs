@@ -63,7 +63,10 @@ pub static KIND: Kind = Kind {
             }
         }
     },
-    prepare_create: |volume, _| volume.set_at(&["status"], value!({"phase": "Pending"})),
+    prepare_create: |volume, context| {
+        let now = meta::seconds(context.now);
+        volume.set_at(&["status"], value!({"phase": "Pending", "lastPhaseTransitionTime": now}));
+    },
     validate,
     validate_update,
     ..BASE

@@ -38,7 +38,7 @@ pub static KIND: Kind = Kind {
         set_in(claim, &["spec"], "volumeMode", || "Filesystem".into());
         set_in(claim, &["status"], "phase", || "Pending".into());
     },
-    prepare_create: |claim: &mut Value, _: &Context<'_>| claim.set_at(&["status"], value!({"phase": "Pending"})),
+    prepare_create,
     validate: |claim| claim_spec(claim.get("spec").unwrap_or(&Value::Null), &Path::new("spec")),
     validate_update,
     ..BASE
@@ -65,6 +65,18 @@ fn row(claim: &Value, now: Timestamp) -> Vec<Value> {
         age(claim, now),
         str_or(claim, &["spec", "volumeMode"], "<unset>"),
     ]
+}
+
+fn prepare_create(claim: &mut Value, _: &Context<'_>) {
+    claim.set_at(&["status"], value!({"phase": "Pending"}));
+    let part = |field: &str| claim.str_at(&["spec", "dataSource", field]).unwrap_or_default();
+    let known = matches!(
+        (part("apiGroup"), part("kind")),
+        ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
+    );
+    if !known {
+        claim.remove_at(&["spec", "dataSource"]);
+    }
 }
 
 /// What is wrong with the spec of a claim or of a template for one.

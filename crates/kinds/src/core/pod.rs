@@ -119,16 +119,19 @@ fn default(pod: &mut Value) {
     }
 }
 
-fn prepare_create(pod: &mut Value, _: &Context<'_>) {
+fn prepare_create(pod: &mut Value, context: &Context<'_>) {
     let class = qos_class(pod.get("spec").unwrap_or(&Value::Null));
     pod.set_at(&["status"], value!({"phase": "Pending", "qosClass": class}));
     if !pod.items_at(&["spec", "schedulingGates"]).is_empty() {
         let condition = value!({
             "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
             "message": "Scheduling is blocked due to non-empty scheduling gates",
-            "lastProbeTime": null, "lastTransitionTime": null,
+            "lastProbeTime": null, "lastTransitionTime": (meta::seconds(context.now)),
         });
         pod.set_at(&["status", "conditions"], Value::Array(vec![condition]));
+    }
+    if pod.int_at(&["spec", "terminationGracePeriodSeconds"]).is_some_and(|seconds| seconds < 0) {
+        pod.set_at(&["spec", "terminationGracePeriodSeconds"], 1);
     }
     app_armor_fields(pod);
 }

@@ -24,9 +24,7 @@ pub static KIND: Kind = Kind {
     row,
     generation: Generation::Of(&["template"]),
     default: |object| {
-        if let Some(template) = object.get_mut("template") {
-            pod_spec::default::template(template);
-        }
+        pod_spec::default::template(object, &[]);
     },
     validate,
     validate_update: |new, _| validate(new),

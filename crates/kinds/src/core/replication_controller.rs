@@ -65,9 +65,7 @@ fn default(controller: &mut Value) {
         }
     }
     pod_spec::default::set_in(controller, &["spec"], "replicas", || Value::Int(1));
-    if let Some(template) = controller.at_mut(&["spec", "template"]) {
-        pod_spec::default::template(template);
-    }
+    pod_spec::default::template(controller, &["spec"]);
 }
 
 fn validate(controller: &Value) -> Errors {

@@ -8,11 +8,13 @@ pub const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemer
 /// Files of secrets, config maps and the like may be read by everyone and written by their owner.
 const FILE_MODE: i64 = 0o644;
 
-/// Fills in a pod template.
-pub fn template(template: &mut Value) {
-    if let Some(spec) = template.get_mut("spec") {
-        pod_spec(spec);
-    }
+/// Fills in the pod template below `parents`; there is always one, as there is always a spec in it.
+pub fn template(object: &mut Value, parents: &[&str]) {
+    set_in(object, parents, "template", Value::object);
+    let Some(template) = object.at_mut(parents).and_then(|parent| parent.get_mut("template")) else { return };
+    set_in(template, &[], "metadata", Value::object);
+    set_in(template, &[], "spec", Value::object);
+    template.get_mut("spec").into_iter().for_each(pod_spec);
 }
 
 /// Fills in a pod spec as a template has it.

@@ -58,7 +58,7 @@ pub fn quantity(amount: &Value) -> Option<Quantity> {
 fn add(totals: &mut BTreeMap<Text, Quantity>, more: &BTreeMap<Text, Quantity>) {
     for (name, amount) in more {
         let total = totals.entry(name.clone()).or_default();
-        *total = total.add(*amount);
+        *total = *total + *amount;
     }
 }
 

@@ -55,7 +55,12 @@ fn validate(budget: &Value) -> Errors {
     let mut errors = Errors::new();
     if least.is_some() && most.is_some() {
         let mut shown = Value::object();
-        for (name, field) in [("MinAvailable", "minAvailable"), ("Selector", "selector"), ("MaxUnavailable", "maxUnavailable"), ("UnhealthyPodEvictionPolicy", "unhealthyPodEvictionPolicy")] {
+        for (name, field) in [
+            ("MinAvailable", "minAvailable"),
+            ("Selector", "selector"),
+            ("MaxUnavailable", "maxUnavailable"),
+            ("UnhealthyPodEvictionPolicy", "unhealthyPodEvictionPolicy"),
+        ] {
             shown.set_at(&[name], spec.get(field).cloned().unwrap_or_default());
         }
         let detail = "minAvailable and maxUnavailable cannot be both set";

@@ -13,7 +13,7 @@ pub fn validate(template: &Value, path: &Path) -> Errors {
     let metadata = path.child("metadata");
     let mut errors = labels(meta::labels(template), &metadata.child("labels"));
     errors.extend(annotations(meta::annotations(template), &metadata.child("annotations")));
-    errors.extend(check::pod_spec(template, &path.child("spec")));
+    errors.extend(check::pod_spec(template.get("spec").unwrap_or(&Value::Null), &path.child("spec")));
     if !template.items_at(&["spec", "ephemeralContainers"]).is_empty() {
         let detail = "ephemeral containers not allowed in pod template";
         errors.push(Error::forbidden(&path.child("spec.ephemeralContainers"), detail));

@@ -140,8 +140,7 @@ fn has_whole_milli(amount: &Quantity) -> bool {
 fn against_limit(resources: &Value, name: &str, amount: &Value, path: &Path) -> Option<Error> {
     let may_exceed = is_over_committed(name);
     let Some(limit) = resources.at(&["limits", name]).and_then(quantity) else {
-        return (!may_exceed)
-            .then(|| Error::required(path, format!("Limit must be set for non overcommitable resources")));
+        return (!may_exceed).then(|| Error::required(path, "Limit must be set for non overcommitable resources"));
     };
     let amount = quantity(amount)?;
     if !may_exceed && amount != limit {

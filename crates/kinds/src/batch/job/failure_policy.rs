@@ -66,9 +66,9 @@ fn exit_codes(spec: &Value, codes: &Value, path: &Path) -> Errors {
     }
     if let Some(name) = codes.str_at(&["containerName"]) {
         let lists = ["containers", "initContainers"];
-        let known = lists.iter().any(|list| {
-            spec.items_at(&["template", "spec", list]).iter().any(|c| c.str_at(&["name"]) == Some(name))
-        });
+        let known = lists
+            .iter()
+            .any(|list| spec.items_at(&["template", "spec", list]).iter().any(|c| c.str_at(&["name"]) == Some(name)));
         if !known {
             let detail = "must be one of the container or initContainer names in the pod template";
             errors.push(Error::invalid(&path.child("containerName"), name, detail));
