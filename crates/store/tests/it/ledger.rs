@@ -39,11 +39,6 @@ impl Ledger {
         self.revision = self.revision.max(revision);
     }
 
-    /// The last write that began under `key` was refused: it must not be there.
-    pub fn refused(&mut self, key: &str) {
-        self.accounts.get_mut(key).expect("a write began").in_doubt.pop();
-    }
-
     /// Checks what a reopened store holds; afterwards that is what it owes.
     pub async fn check(&mut self, store: &dyn Store) {
         let found = store.range(Range::prefix(""), None).await.unwrap();

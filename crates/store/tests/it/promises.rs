@@ -300,3 +300,24 @@ async fn an_expiry_outlives_a_restart() {
     let mut watch = store.watch("/", Revision(2)).await.unwrap();
     assert_eq!(show(&next(&mut watch).await.unwrap().events[0]), "3 delete /a (was x)");
 }
+
+#[tokio::test]
+async fn a_history_that_takes_too_much_memory_is_cut() {
+    on_both(async |store| {
+        let mut slow = store.watch("/a", Revision(1)).await.unwrap();
+        let value = Bytes::from(vec![b'x'; 2 << 20]);
+        // The cut comes some time after the write that made the history too large.
+        for n in 0.. {
+            store.write("/a", Expect::Any, Change::put(value.clone())).await.unwrap();
+            let oldest = store.get("/a", Some(Revision(2))).await;
+            if let Err(Error::Compacted { oldest, .. }) = oldest {
+                assert!(oldest < store.revision().await.unwrap(), "the newer half is kept");
+                break;
+            }
+            assert!(n < 1000, "the history was never cut");
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(next(&mut slow).await, Err(Error::Compacted { .. })));
+    })
+    .await;
+}
