@@ -200,12 +200,16 @@ mod tests {
         std::fs::write(&path, program(machine)).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut child = std::process::Command::new(&path).spawn().unwrap();
-        let status = format!("/proc/{}/status", child.id());
-        // SIGINT and SIGTERM are blocked once the program is at its wait.
-        while !std::fs::read_to_string(&status).unwrap().contains("SigBlk:\t0000000000004002") {
-            assert_eq!(child.try_wait().unwrap(), None);
+        let waits = format!("{} ", if machine == Machine::X86_64 { 128 } else { 137 });
+        let path = format!("/proc/{}/syscall", child.id());
+        let at_its_wait = || std::fs::read_to_string(&path).is_ok_and(|call| call.starts_with(&waits));
+        for _ in 0..1_000_000 {
+            if at_its_wait() {
+                break;
+            }
             std::thread::yield_now();
         }
+        assert!(at_its_wait(), "{:?}", child.try_wait());
         kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
         let status = child.wait().unwrap();
         assert_eq!((status.code(), status.signal()), (Some(0), None));

@@ -117,12 +117,15 @@ impl Pods {
                 self.registration.notify_one();
             }
             RuntimeEvent::Lost => self.registration.notify_one(),
-            RuntimeEvent::Changed { id, pod_uid } => {
+            RuntimeEvent::Changed { id, pod_uid, ended } => {
                 let owner = match pod_uid {
                     Some(uid) => Some(uid.to_string()),
                     None => self.owner(&id).await,
                 };
                 if let Some(inbox) = owner.and_then(|uid| self.workers.get(&uid)) {
+                    if ended {
+                        inbox.ended(&id, self.node.clock().instant());
+                    }
                     inbox.runtime_changed();
                 }
             }

@@ -10,10 +10,13 @@ mod start;
 mod status;
 mod stop;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use base::Instant;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use parking_lot::Mutex;
@@ -30,6 +33,9 @@ use crate::volume::Volumes;
 
 /// After the runtime or the API could not be reached.
 const RETRY: SignedDuration = SignedDuration::from_secs(1);
+/// When the runtime is asked again about a container that ended, and for how long.
+const BEHIND_STEP: SignedDuration = SignedDuration::from_millis(10);
+const BEHIND_LIMIT: Duration = Duration::from_secs(10);
 /// After a container or sandbox could not be made, as upstream's workers wait.
 const START_RETRY: SignedDuration = SignedDuration::from_secs(10);
 
@@ -39,6 +45,8 @@ pub(crate) struct Inbox {
     objects_changed: AtomicBool,
     /// Containers may be otherwise than at the last look.
     runtime_changed: AtomicBool,
+    /// Containers and sandboxes that ended, though the runtime may not say so yet.
+    ended: Mutex<HashMap<String, Instant>>,
     notify: Notify,
 }
 
@@ -55,6 +63,7 @@ impl Inbox {
             latest: Mutex::new(Latest { pod, gone }),
             objects_changed: AtomicBool::new(false),
             runtime_changed: AtomicBool::new(true),
+            ended: Mutex::default(),
             notify: Notify::new(),
         })
     }
@@ -77,6 +86,11 @@ impl Inbox {
     pub(crate) fn runtime_changed(&self) {
         self.runtime_changed.store(true, Ordering::Release);
         self.notify.notify_one();
+    }
+
+    /// Remembers that a container or sandbox has ended.
+    pub(crate) fn ended(&self, id: &str, now: Instant) {
+        self.ended.lock().insert(id.to_owned(), now);
     }
 
     pub(crate) fn wake(&self) {
@@ -268,7 +282,8 @@ impl Worker {
     /// Sleeps until something happens, or until `wake`.
     async fn rest(&mut self, wake: Option<Timestamp>) {
         let retry = self.status_failed.then(|| self.soon());
-        let wake = [wake, retry].into_iter().flatten().min();
+        let behind = (!self.inbox.ended.lock().is_empty()).then(|| self.node.clock().now() + BEHIND_STEP);
+        let wake = [wake, retry, behind].into_iter().flatten().min();
         let clock = self.node.clock();
         let timer = async {
             match wake {

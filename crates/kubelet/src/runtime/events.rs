@@ -12,13 +12,14 @@ use tonic::{Code, Streaming};
 
 use super::{MESSAGE_LIMIT_BYTES, Runtime};
 use crate::proto::containerd_events::events_client::EventsClient;
-use crate::proto::containerd_events::{Envelope, SubscribeRequest, TaskEvent};
+use crate::proto::containerd_events::{Envelope, SubscribeRequest, TaskEvent, TaskExit};
 use crate::proto::cri::{ContainerEventResponse, GetEventsRequest};
 
 /// How long to wait before listening again after the stream broke.
 const RECONNECT: Duration = Duration::from_secs(1);
 /// containerd keeps Kubernetes' containers in this namespace.
 const NAMESPACE: &str = "k8s.io";
+const EXIT: &str = "/tasks/exit";
 
 /// Something happened in the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum RuntimeEvent {
         id: Arc<str>,
         /// The pod's uid, where the event tells it.
         pod_uid: Option<Arc<str>>,
+        /// It ended. CRI may still say that it runs: containerd tells everyone at the same time.
+        ended: bool,
     },
 }
 
@@ -91,8 +94,8 @@ async fn open(runtime: &Runtime) -> Result<Stream, tonic::Status> {
 }
 
 async fn containerd(runtime: &Runtime) -> Result<Stream, tonic::Status> {
-    let topics = ["/tasks/start", "/tasks/exit", "/tasks/oom", "/tasks/delete"];
-    let filters = topics.iter().map(|topic| format!("namespace=={NAMESPACE},topic=={topic}")).collect();
+    let topics = ["/tasks/start", EXIT, "/tasks/oom"];
+    let filters = topics.iter().map(|topic| format!("namespace==\"{NAMESPACE}\",topic==\"{topic}\"")).collect();
     let mut client = EventsClient::new(runtime.channel.clone()).max_decoding_message_size(MESSAGE_LIMIT_BYTES);
     Ok(Stream::Containerd(client.subscribe(SubscribeRequest { filters }).await?.into_inner()))
 }
@@ -111,14 +114,23 @@ async fn next(stream: &mut Stream) -> Result<Option<RuntimeEvent>, tonic::Status
 
 fn from_cri(event: ContainerEventResponse) -> RuntimeEvent {
     let uid = event.pod_sandbox_status.and_then(|sandbox| sandbox.metadata).map(|metadata| metadata.uid.into());
-    RuntimeEvent::Changed { id: event.container_id.into(), pod_uid: uid }
+    RuntimeEvent::Changed { id: event.container_id.into(), pod_uid: uid, ended: false }
 }
 
 fn from_containerd(envelope: &Envelope) -> Option<RuntimeEvent> {
     let event = envelope.event.as_ref()?;
-    // Start, exit, oom and delete all carry the container's id as field 1; the rest of each is skipped.
+    if envelope.topic == EXIT {
+        let exit = TaskExit::decode(event.value.as_slice()).ok()?;
+        // The end of a command run inside changes nothing.
+        return (exit.id == exit.container_id).then(|| changed(exit.container_id, true));
+    }
+    // The first field of the others is the container's id; the rest of each is skipped.
     let task = TaskEvent::decode(event.value.as_slice()).ok()?;
-    Some(RuntimeEvent::Changed { id: task.container_id.into(), pod_uid: None })
+    Some(changed(task.container_id, false))
+}
+
+fn changed(id: String, ended: bool) -> RuntimeEvent {
+    RuntimeEvent::Changed { id: id.into(), pod_uid: None, ended }
 }
 
 #[cfg(test)]
@@ -127,10 +139,12 @@ mod tests {
 
     #[test]
     fn reads_a_task_exit() {
-        // TaskExit{container_id: "c1", id: "c1", pid: 7, exit_status: 137}
-        let value = b"\x0a\x02c1\x12\x02c1\x18\x07\x20\x89\x01".to_vec();
-        let event = prost_types::Any { type_url: "containerd.events.TaskExit".into(), value };
-        let envelope = Envelope { topic: "/tasks/exit".into(), event: Some(event), ..Default::default() };
-        assert_eq!(from_containerd(&envelope), Some(RuntimeEvent::Changed { id: "c1".into(), pod_uid: None }));
+        let exit = |id: &str| {
+            let value = TaskExit { container_id: "c1".into(), id: id.into() }.encode_to_vec();
+            let event = prost_types::Any { type_url: "containerd.events.TaskExit".into(), value };
+            from_containerd(&Envelope { topic: EXIT.into(), event: Some(event), ..Default::default() })
+        };
+        assert_eq!(exit("c1"), Some(changed("c1".into(), true)));
+        assert_eq!(exit("a command"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::Worker;
+use super::{BEHIND_LIMIT, Worker};
 use crate::pod::labels;
 use crate::pod::observed::{Instance, Observed, Phase, Sandbox};
 use crate::pod::spec;
@@ -15,11 +15,13 @@ use crate::runtime::{Result, Runtime};
 
 impl Worker {
     pub(super) async fn look(&mut self, pod: &Pod) -> Result<()> {
-        if !self.inbox.runtime_changed.swap(false, Ordering::AcqRel) {
+        let changed = self.inbox.runtime_changed.swap(false, Ordering::AcqRel);
+        if !changed && self.inbox.ended.lock().is_empty() {
             return Ok(());
         }
         match observe(&self.node.runtime, spec::uid(pod), &self.observed).await {
             Ok(observed) => {
+                self.forget_ended(&observed);
                 self.hear_last_words(pod, &observed);
                 self.observed = Arc::new(observed);
                 Ok(())
@@ -29,6 +31,16 @@ impl Worker {
                 Err(error)
             }
         }
+    }
+
+    /// Lets go of those ends that the runtime has come to know.
+    fn forget_ended(&self, observed: &Observed) {
+        let now = self.node.clock().instant();
+        let runs = |id: &String| {
+            observed.alive().any(|run| run.id == *id)
+                || observed.sandboxes.iter().any(|sandbox| sandbox.ready && sandbox.id == *id)
+        };
+        self.inbox.ended.lock().retain(|id, since| runs(id) && now.duration_since(*since) < BEHIND_LIMIT);
     }
 }
 

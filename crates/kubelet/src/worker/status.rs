@@ -67,7 +67,12 @@ fn patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
         let value = match (name.as_str(), value) {
             ("conditions", serde_json::Value::Array(all)) => {
                 let before = old.get(name).and_then(|before| before.as_array()).map(Vec::as_slice).unwrap_or_default();
-                all.iter().filter(|condition| !before.contains(condition)).cloned().collect()
+                let different: Vec<_> = all.iter().filter(|condition| !before.contains(condition)).cloned().collect();
+                if different.is_empty() {
+                    // Only their order differs.
+                    continue;
+                }
+                different.into()
             }
             ("podIPs" | "hostIPs", serde_json::Value::Array(all)) => {
                 [json!({"$patch": "replace"})].into_iter().chain(all.iter().cloned()).collect()
