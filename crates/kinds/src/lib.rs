@@ -10,14 +10,18 @@ pub mod authentication;
 pub mod authorization;
 pub mod autoscaling;
 pub mod batch;
+pub mod certificates;
 pub mod coordination;
 pub mod core;
 pub mod discovery;
 pub mod kind;
+pub mod networking;
+pub mod node;
 pub mod pod_spec;
 pub mod policy;
 pub mod rbac;
 pub mod scheduling;
+pub mod storage;
 pub mod strategy;
 pub mod table;
 pub mod validate;
@@ -34,10 +38,14 @@ static GROUPS: &[&[&Kind]] = &[
     authorization::ALL,
     autoscaling::ALL,
     batch::ALL,
+    certificates::ALL,
+    networking::ALL,
     policy::ALL,
     rbac::ALL,
+    storage::ALL,
     scheduling::ALL,
     coordination::ALL,
+    node::ALL,
     discovery::ALL,
 ];
 
@@ -58,4 +66,21 @@ pub fn lookup(group: &str, version: &str, plural: &str) -> Option<&'static Kind>
 #[must_use]
 pub fn by_kind(group: &str, version: &str, name: &str) -> Option<&'static Kind> {
     all().iter().copied().find(|kind| kind.group == group && kind.version == version && kind.kind == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declarations_are_whole() {
+        for kind in all() {
+            assert!(machinery::schema::message(kind.schema).is_some(), "{} has no schema {}", kind.kind, kind.schema);
+            let cells = (kind.row)(&machinery::Value::object(), jiff::Timestamp::UNIX_EPOCH);
+            assert_eq!(cells.len(), kind.columns.len(), "{}: a cell for each column", kind.kind);
+            assert_eq!(lookup(kind.group, kind.version, kind.plural).map(|found| found.kind), Some(kind.kind));
+            let stored = kind.verbs.contains(&"list") && kind.kind != "ComponentStatus";
+            assert_eq!(stored, !kind.storage.is_empty(), "{}: what can be listed is stored", kind.kind);
+        }
+    }
 }

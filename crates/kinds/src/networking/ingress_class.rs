@@ -1,0 +1,96 @@
+//! IngressClass: who serves the Ingresses of a class.
+
+use jiff::Timestamp;
+use machinery::field::{Error, Errors, Path};
+use machinery::{Value, meta, names};
+
+use crate::kind::{BASE, Generation, Kind};
+use crate::pod_spec::default::set_in;
+use crate::strategy::immutable;
+use crate::table::{AGE, Describe, NAME, age, str, text};
+use crate::validate::one_of;
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    group: "networking.k8s.io",
+    kind: "IngressClass",
+    plural: "ingressclasses",
+    namespaced: false,
+    storage: "ingressclasses",
+    schema: "io.k8s.api.networking.v1.IngressClass",
+    columns: &[
+        NAME,
+        text("Controller", Describe::Text("Controller that is responsible for handling this class")),
+        text("Parameters", Describe::Text("A reference to a resource with additional parameters")),
+        AGE,
+    ],
+    row,
+    generation: Generation::Of(&["spec"]),
+    default: |class| set_in(class, &["spec", "parameters"], "scope", || "Cluster".into()),
+    validate,
+    validate_update: |new, old| {
+        let mut errors = validate(new);
+        let field = ["spec", "controller"];
+        errors.extend(immutable(new.at(&field), old.at(&field), &Path::new("spec.controller")));
+        errors
+    },
+    ..BASE
+};
+
+fn row(class: &Value, now: Timestamp) -> Vec<Value> {
+    let parameters = class.at(&["spec", "parameters"]).filter(|parameters| !parameters.is_null()).map(|parameters| {
+        let part = |field: &str| parameters.str_at(&[field]).unwrap_or_default();
+        let group = part("apiGroup");
+        let dot = if group.is_empty() { "" } else { "." };
+        format!("{}{dot}{group}/{}", part("kind"), part("name"))
+    });
+    vec![
+        meta::name(class).into(),
+        str(class, &["spec", "controller"]),
+        parameters.unwrap_or_else(|| "<none>".to_owned()).into(),
+        age(class, now),
+    ]
+}
+
+fn validate(class: &Value) -> Errors {
+    let path = Path::new("spec");
+    let mut errors = controller(class.str_at(&["spec", "controller"]).unwrap_or_default(), &path.child("controller"));
+    if let Some(parameters) = class.at(&["spec", "parameters"]).filter(|parameters| !parameters.is_null()) {
+        errors.extend(self::parameters(parameters, &path.child("parameters")));
+    }
+    errors
+}
+
+fn controller(controller: &str, path: &Path) -> Errors {
+    match controller.split_once('/') {
+        _ if controller.is_empty() => vec![Error::required(path, "")],
+        Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
+            crate::validate::text(names::is_dns1123_subdomain, domain, path).collect()
+        }
+        _ => vec![Error::invalid(path, controller, "must be a domain-prefixed path (such as \"acme.io/foo\")")],
+    }
+}
+
+fn parameters(parameters: &Value, path: &Path) -> Errors {
+    let part = |field: &str| parameters.str_at(&[field]).unwrap_or_default();
+    let mut errors = Errors::new();
+    if !part("apiGroup").is_empty() {
+        errors.extend(crate::validate::text(names::is_dns1123_subdomain, part("apiGroup"), &path.child("apiGroup")));
+    }
+    for field in ["kind", "name"] {
+        match part(field) {
+            "" => errors.push(Error::required(&path.child(field), "")),
+            name => errors.extend(crate::validate::text(names::is_path_segment_name, name, &path.child(field))),
+        }
+    }
+    let namespace = path.child("namespace");
+    match (part("scope"), part("namespace")) {
+        ("Namespace", "") => errors.push(Error::required(&namespace, "`parameters.scope` is set to 'Namespace'")),
+        ("Namespace", name) => errors.extend(crate::validate::text(names::is_dns1123_label, name, &namespace)),
+        ("Cluster", "") => {}
+        ("Cluster", _) => errors.push(Error::forbidden(&namespace, "`parameters.scope` is set to 'Cluster'")),
+        ("", _) => errors.push(Error::required(&path.child("scope"), "")),
+        (scope, _) => errors.extend(one_of(scope, &["Cluster", "Namespace"], &path.child("scope"))),
+    }
+    errors
+}

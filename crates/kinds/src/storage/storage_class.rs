@@ -1,0 +1,126 @@
+//! StorageClass: how volumes of a class are made.
+
+use jiff::Timestamp;
+use machinery::field::{Error, Errors, Path};
+use machinery::{Object, Value, meta, names};
+
+use crate::kind::{BASE, Kind};
+use crate::pod_spec::default::set_in;
+use crate::strategy::immutable;
+use crate::table::{AGE, Describe, NAME, age, str, text};
+use crate::validate::metadata::{label_name, sorted};
+use crate::validate::one_of_if_set;
+
+const CLASS: &str = "io.k8s.api.storage.v1.StorageClass";
+const MAX_PARAMETERS: usize = 512;
+const MAX_PARAMETER_BYTES: usize = 256 * 1024;
+const IS_DEFAULT: [&str; 2] =
+    ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    group: "storage.k8s.io",
+    kind: "StorageClass",
+    plural: "storageclasses",
+    short_names: &["sc"],
+    namespaced: false,
+    storage: "storageclasses",
+    schema: CLASS,
+    columns: &[
+        NAME,
+        text("Provisioner", Describe::Field(CLASS, "provisioner")),
+        text("ReclaimPolicy", Describe::Field(CLASS, "reclaimPolicy")),
+        text("VolumeBindingMode", Describe::Field(CLASS, "volumeBindingMode")),
+        text("AllowVolumeExpansion", Describe::Field(CLASS, "allowVolumeExpansion")),
+        AGE,
+    ],
+    row,
+    default: |class| {
+        set_in(class, &[], "reclaimPolicy", || "Delete".into());
+        set_in(class, &[], "volumeBindingMode", || "Immediate".into());
+    },
+    validate,
+    validate_update,
+    ..BASE
+};
+
+fn row(class: &Value, now: Timestamp) -> Vec<Value> {
+    let default = IS_DEFAULT.iter().any(|name| meta::annotation(class, name) == Some("true"));
+    let name = meta::name(class);
+    vec![
+        if default { format!("{name} (default)").into() } else { name.into() },
+        str(class, &["provisioner"]),
+        str(class, &["reclaimPolicy"]),
+        str(class, &["volumeBindingMode"]),
+        class.bool_at(&["allowVolumeExpansion"]).unwrap_or_default().into(),
+        age(class, now),
+    ]
+}
+
+fn validate(class: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let path = Path::new("provisioner");
+    match class.str_at(&["provisioner"]).unwrap_or_default() {
+        "" => errors.push(Error::required(&path, "")),
+        provisioner => {
+            let lower = provisioner.to_lowercase();
+            errors.extend(crate::validate::text(names::is_qualified_name, &lower, &path));
+        }
+    }
+    errors.extend(parameters(class.get("parameters").and_then(Value::as_object)));
+    errors.extend(one_of_if_set(class.get("reclaimPolicy"), &["Delete", "Retain"], &Path::new("reclaimPolicy")));
+    let modes = ["Immediate", "WaitForFirstConsumer"];
+    errors.extend(one_of_if_set(class.get("volumeBindingMode"), &modes, &Path::new("volumeBindingMode")));
+    errors.extend(topologies(class.items_at(&["allowedTopologies"])));
+    errors
+}
+
+fn parameters(parameters: Option<&Object>) -> Errors {
+    let path = Path::new("parameters");
+    let mut errors = Errors::new();
+    let all = sorted(parameters);
+    if all.len() > MAX_PARAMETERS {
+        errors.push(Error::too_long(&Path::new("Provisioner Parameters Length"), MAX_PARAMETERS));
+        return errors;
+    }
+    let mut size = 0;
+    for (key, value) in all {
+        if key.is_empty() {
+            errors.push(Error::invalid(&path, key, "field can not be empty."));
+        }
+        size += key.len() + value.as_str().unwrap_or_default().len();
+    }
+    if size > MAX_PARAMETER_BYTES {
+        errors.push(Error::too_long(&path, MAX_PARAMETER_BYTES));
+    }
+    errors
+}
+
+fn topologies(all: &[Value]) -> Errors {
+    let mut errors = Errors::new();
+    for (i, term) in all.iter().enumerate() {
+        let path = Path::new("allowedTopologies").index(i).child("matchLabelExpressions");
+        let expressions = term.items_at(&["matchLabelExpressions"]);
+        for (j, expression) in expressions.iter().enumerate() {
+            let path = path.index(j);
+            let key = expression.str_at(&["key"]).unwrap_or_default();
+            let values = expression.items_at(&["values"]);
+            if values.is_empty() {
+                errors.push(Error::required(&path.child("values"), ""));
+            }
+            for (k, value) in values.iter().enumerate().filter(|(k, value)| values[..*k].contains(value)) {
+                errors.push(Error::duplicate(&path.child("values").index(k), value.clone()));
+            }
+            errors.extend(label_name(key, &path.child("key")));
+            if expressions[..j].iter().any(|other| other.str_at(&["key"]) == Some(key)) {
+                errors.push(Error::duplicate(&path.child("key"), key));
+            }
+        }
+    }
+    errors
+}
+
+fn validate_update(new: &Value, old: &Value) -> Errors {
+    let fields = ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"];
+    fields.iter().filter_map(|field| immutable(new.get(field), old.get(field), &Path::new(*field))).collect()
+}
