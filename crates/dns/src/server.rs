@@ -61,7 +61,7 @@ impl Server {
             let Ok(slot) = slots.clone().try_acquire_owned() else { continue };
             let (server, socket) = (self.clone(), socket.clone());
             tasks.spawn("dns-forward", async move {
-                let reply = server.from_upstream(&request, &asked, Transport::Udp).await;
+                let reply = server.ask_upstream(&request, &asked, Transport::Udp).await;
                 send(&socket, write(reply, &request, Transport::Udp), from).await;
                 drop(slot);
             });
@@ -94,7 +94,7 @@ impl Server {
                 Err(code) => reply(&request, code),
                 Ok(question) => match self.at_once(&request, &question) {
                     Some(ready) => ready,
-                    None => self.from_upstream(&request, &question, Transport::Tcp).await,
+                    None => self.ask_upstream(&request, &question, Transport::Tcp).await,
                 },
             };
             let Some(bytes) = write(reply, &request, Transport::Tcp) else { return };
@@ -117,7 +117,7 @@ impl Server {
     }
 
     /// The reply that needs upstream.
-    async fn from_upstream(&self, request: &Message, question: &Question, transport: Transport) -> Message {
+    async fn ask_upstream(&self, request: &Message, question: &Question, transport: Transport) -> Message {
         let (aliases, asked) = match answer(&self.zone.read(), question) {
             Answer::Alias { answers, target } => {
                 (answers, Question { name: target, record_type: question.record_type })
@@ -252,7 +252,8 @@ mod tests {
             60 tcp: NoError answers=60 TC=false AA=true
             300 edns=false udp: NoError answers=0 TC=true AA=true
             300 edns=true udp: NoError answers=0 TC=true AA=true
-            300 tcp: NoError answers=300 TC=false AA=true"#]].assert_eq(&seen.join("\n"));
+            300 tcp: NoError answers=300 TC=false AA=true"#]]
+        .assert_eq(&seen.join("\n"));
     }
 
     #[tokio::test]
@@ -308,6 +309,7 @@ mod tests {
             NotImp answers=0 TC=false AA=false
             BADSIG answers=0 TC=false AA=false
             FormErr answers=0 TC=false AA=false
-            NoError answers=1 TC=false AA=true"#]].assert_eq(&seen.join("\n"));
+            NoError answers=1 TC=false AA=true"#]]
+        .assert_eq(&seen.join("\n"));
     }
 }

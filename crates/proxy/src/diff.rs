@@ -66,7 +66,10 @@ pub fn diff(old: Option<&Ruleset>, new: &Ruleset) -> Transaction {
 
 /// Elements that parts gave up and took: what moves from one Service to another is one change.
 #[derive(Default)]
-struct Changes(BTreeMap<(Family, Map, Key), (Option<Target>, Option<Target>)>);
+struct Changes(BTreeMap<Place, (Option<Target>, Option<Target>)>);
+
+/// Which element of which map.
+type Place = (Family, Map, Key);
 
 impl Changes {
     fn compare(&mut self, before: Option<&Arc<Part>>, after: Option<&Arc<Part>>) {
@@ -90,7 +93,7 @@ impl Changes {
     }
 }
 
-fn place(element: &Element) -> (Family, Map, Key) {
+fn place(element: &Element) -> Place {
     (element.family, element.map, element.key)
 }
 

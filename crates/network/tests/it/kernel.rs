@@ -182,7 +182,8 @@ fn pods_are_networked_and_all_is_removed() {
         p2 → 192.168.7.1:9090: p1<10.244.0.3
         p1 → 192.168.7.1:9090: p1<10.244.0.1
         p1 → 10.244.0.77:8080: TimedOut
-    "#]].assert_eq(&seen.concat());
+    "#]]
+    .assert_eq(&seen.concat());
 
     call(&options, "DEL", "p1");
     // p2 is left to `remove`, as after a crash.
@@ -199,7 +200,8 @@ fn pods_are_networked_and_all_is_removed() {
         ["lo", "up0"]
         default via 192.168.7.2 dev up0 
         192.168.7.0/24 dev up0 proto kernel scope link src 192.168.7.1 
-    "#]].assert_eq(&left);
+    "#]]
+    .assert_eq(&left);
     assert_eq!(read(), before);
     let files = |dir: &std::path::Path| std::fs::read_dir(dir).map_or(0, Iterator::count);
     assert_eq!((files(&options.conf_dir), files(&options.state_dir)), (0, 0));

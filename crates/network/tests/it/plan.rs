@@ -37,7 +37,8 @@ fn without_a_range_there_is_no_network_yet() {
     expect![[r#"
         configured: false
         net/ipv4/ip_forward=1
-    "#]].assert_eq(&show(&options, &nodes, &[]));
+    "#]]
+    .assert_eq(&show(&options, &nodes, &[]));
     options.pod_cidrs = vec!["10.244.9.0/24".parse().unwrap()];
     expect![[r#"
         configured: true
