@@ -95,6 +95,7 @@ pub(crate) struct Correlator {
     similar: Memory<About, Similar>,
     written: Memory<About, Written>,
     tokens: Memory<[String; 5], (f64, Timestamp)>,
+    last_name: i128,
 }
 
 impl Correlator {
@@ -148,10 +149,16 @@ impl Correlator {
             known.last = now;
             return Verdict::Repeat { name: known.name.clone(), message, count: known.count, first: known.first };
         }
-        let subject = occurrence.regarding.name.as_deref().unwrap_or_default();
-        let name = format!("{subject}.{:x}", now.as_nanosecond());
+        let name = self.name(occurrence, now);
         self.written.or_insert(about, || Written { name: name.clone(), count: 1, first: now, last: now });
         Verdict::Create { name, message }
+    }
+
+    /// A name for a new event: its object's and the time, which is stretched where it stands still.
+    pub(crate) fn name(&mut self, occurrence: &Occurrence, now: Timestamp) -> String {
+        self.last_name = now.as_nanosecond().max(self.last_name + 1);
+        let subject = occurrence.regarding.name.as_deref().unwrap_or_default();
+        format!("{subject}.{:x}", self.last_name)
     }
 
     fn take_token(&mut self, object: [String; 5], now: Timestamp) -> bool {
@@ -231,9 +238,9 @@ mod tests {
             correlator.correlate(&occurrence(&n.to_string()), now);
         }
         let combined = told(&correlator.correlate(&occurrence("z"), now));
-        assert_eq!(combined, "create web.abc: (combined from similar events): z");
+        assert_eq!(combined, "create web.ac5: (combined from similar events): z");
         let again = told(&correlator.correlate(&occurrence("y"), now));
-        assert_eq!(again, "repeat web.abc 2: (combined from similar events): y");
+        assert_eq!(again, "repeat web.ac5 2: (combined from similar events): y");
     }
 
     #[test]
@@ -243,7 +250,7 @@ mod tests {
         let kept = (0..100).filter(|_| correlator.correlate(&occurrence("a"), now) != Verdict::Drop).count();
         assert_eq!(kept, 25);
         let later = now + SignedDuration::from_secs(301);
-        assert_eq!(told(&correlator.correlate(&occurrence("a"), later)), "repeat web.0 101: a");
+        assert_eq!(told(&correlator.correlate(&occurrence("a"), later)), "repeat web.1 101: a");
     }
 
     #[test]
@@ -252,6 +259,6 @@ mod tests {
         let at = |minutes| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes);
         let verdicts: Vec<_> =
             [0, 1, 2, 3, 8].map(|m| told(&correlator.series(&occurrence(&m.to_string()), at(m)))).into();
-        assert_eq!(verdicts, ["create web.0: 0", "repeat web.0 2: 1", "drop", "drop", "repeat web.0 5: 8"]);
+        assert_eq!(verdicts, ["create web.1: 0", "repeat web.1 2: 1", "drop", "drop", "repeat web.1 5: 8"]);
     }
 }

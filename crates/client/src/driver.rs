@@ -174,7 +174,10 @@ impl Runner {
                 let wait = self.queue.add_failed(key.to_owned());
                 let controller = self.controller.name;
                 match failure {
-                    Failure::Api(error) if error.is_conflict() => tracing::debug!(controller, key, %error, ?wait),
+                    // It changed or went away since it was seen: the next plan sees that.
+                    Failure::Api(error) if error.is_conflict() || error.is_not_found() => {
+                        tracing::debug!(controller, key, %error, ?wait, "a plan is out of date");
+                    }
                     Failure::Api(error) => tracing::warn!(controller, key, %error, ?wait, "a plan failed"),
                     Failure::Plan(error) => tracing::warn!(controller, key, error, ?wait, "a plan failed"),
                 }

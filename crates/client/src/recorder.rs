@@ -136,11 +136,7 @@ impl Writer {
                 }
                 tracing::debug!(name, %first, "an event expired; it begins anew");
                 self.correlator.forget(&name);
-                let name = format!(
-                    "{}.{:x}",
-                    name.rsplit_once('.').map_or(&*name, |(subject, _)| subject),
-                    now.as_nanosecond()
-                );
+                let name = self.correlator.name(occurrence, now);
                 self.create(occurrence, &name, &message, now).await
             }
         }
