@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base::Clock;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use proxy::{Family, Place, Services, Setting, apply, diff, forget_connections, refresh, rules};
+use proxy::{Doors, Family, Place, Services, Setting, apply, diff, forget_connections, load, refresh, rules};
 use serde_json::json;
 
 const CHANGES: u32 = 50;
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     services.take_dirty();
     let start = clock.instant();
     let mut installed = rules(&services);
-    let transaction = diff(None, &installed);
+    let transaction = load(&installed);
     let planned = clock.instant() - start;
     let text_bytes = transaction.to_string().len();
     apply(&transaction).await?;
@@ -71,15 +71,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let start = clock.instant();
         let dirty = services.take_dirty();
         let next = refresh(&services, &installed, &dirty);
-        let transaction = diff(Some(&installed), &next);
+        let transaction = diff(&installed, &next);
+        let doors = Doors::changed(&installed, &next);
         plan += clock.instant() - start;
         apply(&transaction).await?;
-        forget_connections(Some(&installed), &next)?;
+        forget_connections(&doors)?;
         act += clock.instant() - start;
         if change == 0 {
             print!("{transaction}");
         }
-        installed = next;
+        installed.commit(next);
     }
     println!(
         "one endpoint changes (mean of {CHANGES}): plan {:?}, in the kernel after {:?}",

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::netlink::{ACK, DUMP, Messages, Socket, attributes};
-use crate::ruleset::{Element, Field, Map, Part, Protocol, Ruleset, Target};
+use crate::ruleset::{Change, Element, Field, Map, Part, Protocol, Ruleset, Target};
 
 const SUBSYSTEM_CTNETLINK: u16 = 1;
 const GET: u16 = SUBSYSTEM_CTNETLINK << 8 | 1;
@@ -34,23 +34,21 @@ pub struct Flow {
 }
 
 impl Doors {
-    /// The UDP doors of Services whose rules differ between `old` and `new`.
+    /// The UDP doors of all Services.
     #[must_use]
-    pub fn changed(old: Option<&Ruleset>, new: &Ruleset) -> Self {
+    pub fn all(rules: &Ruleset) -> Self {
         let mut doors = Self::default();
-        let before = |name: &str| old.and_then(|old| old.services.get(name));
-        for (name, part) in &new.services {
-            let old = before(name);
-            if old.is_some_and(|old| std::sync::Arc::ptr_eq(old, part)) {
-                continue;
-            }
-            doors.know(old.map(|part| &**part), false);
-            doors.know(Some(part), true);
-        }
-        for (name, part) in old.iter().flat_map(|old| &old.services) {
-            if !new.services.contains_key(name) {
-                doors.know(Some(part), false);
-            }
+        rules.services.values().for_each(|part| doors.know(Some(part), true));
+        doors
+    }
+
+    /// The UDP doors of changed Services, with the endpoints that they will have.
+    #[must_use]
+    pub fn changed(old: &Ruleset, change: &Change) -> Self {
+        let mut doors = Self::default();
+        for (before, after) in old.pairs(change) {
+            doors.know(before, false);
+            doors.know(after, true);
         }
         doors
     }
@@ -74,7 +72,7 @@ impl Doors {
     }
 
     fn know(&mut self, part: Option<&Part>, current: bool) {
-        for element in part.iter().flat_map(|part| &part.elements) {
+        for element in part.into_iter().flat_map(|part| &part.elements) {
             let Some(door) = door(element) else { continue };
             let endpoints = self.0.entry(door).or_default();
             if let Target::Endpoint(endpoint) = element.target

@@ -1,10 +1,10 @@
-//! `diff`: from one ruleset to the next as one transaction. Pure.
+//! `load` and `diff`: a ruleset, or the way to the next, as one transaction. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-use crate::ruleset::{Chain, Element, Family, Key, MAPS, Map, Part, Ruleset, Structure, TABLE, Target};
+use crate::ruleset::{Chain, Change, Element, Family, Key, MAPS, Map, Part, Ruleset, Structure, TABLE, Target};
 
 /// Elements in one line of nft's text.
 const ELEMENTS_PER_LINE: usize = 512;
@@ -30,53 +30,37 @@ pub struct Transaction {
     pub delete_sets: BTreeSet<(Family, String)>,
 }
 
-/// The way from `old` to `new`; without `old`, whatever the kernel holds is replaced.
+/// Everything, in place of whatever the kernel holds.
 #[must_use]
-pub fn diff(old: Option<&Ruleset>, new: &Ruleset) -> Transaction {
-    let empty = Ruleset::default();
+pub fn load(rules: &Ruleset) -> Transaction {
+    let mut transaction = Transaction { replace: rules.families.clone(), ..Transaction::default() };
+    transaction.remove = [Family::V4, Family::V6].into_iter().filter(|f| !rules.families.contains(f)).collect();
+    transaction.fill([&rules.base].into_iter().chain(rules.services.values()).map(|part| (None, Some(&**part))));
+    transaction
+}
+
+/// The way from what the kernel holds to what it shall hold.
+#[must_use]
+pub fn diff(old: &Ruleset, change: &Change) -> Transaction {
     let mut transaction = Transaction::default();
-    if old.is_none() {
-        transaction.replace.clone_from(&new.families);
-        transaction.remove = [Family::V4, Family::V6].into_iter().filter(|f| !new.families.contains(f)).collect();
-    }
-    let (old, mut elements) = (old.unwrap_or(&empty), Changes::default());
-    let mut compare = |before: Option<&Arc<Part>>, after: Option<&Arc<Part>>| {
-        if let (Some(before), Some(after)) = (before, after)
-            && Arc::ptr_eq(before, after)
-        {
-            return;
-        }
-        elements.compare(before, after);
-        let none = Structure::default();
-        let structure = |part: Option<&Arc<Part>>| part.map_or(none.clone(), |part| part.structure.clone());
-        transaction.structure(&structure(before), &structure(after));
-    };
-    compare(Some(&old.base), Some(&new.base));
-    for (name, part) in &new.services {
-        compare(old.services.get(name), Some(part));
-    }
-    for (name, part) in &old.services {
-        if !new.services.contains_key(name) {
-            compare(Some(part), None);
-        }
-    }
-    elements.finish(&mut transaction);
+    let base = (!Arc::ptr_eq(&old.base, &change.base)).then_some((Some(&*old.base), Some(&*change.base)));
+    transaction.fill(base.into_iter().chain(old.pairs(change)));
     transaction
 }
 
 /// Elements that parts gave up and took: what moves from one Service to another is one change.
 #[derive(Default)]
-struct Changes(BTreeMap<Place, (Option<Target>, Option<Target>)>);
+struct Elements(BTreeMap<Place, (Option<Target>, Option<Target>)>);
 
 /// Which element of which map.
 type Place = (Family, Map, Key);
 
-impl Changes {
-    fn compare(&mut self, before: Option<&Arc<Part>>, after: Option<&Arc<Part>>) {
-        for element in before.iter().flat_map(|part| &part.elements) {
+impl Elements {
+    fn compare(&mut self, before: Option<&Part>, after: Option<&Part>) {
+        for element in before.into_iter().flat_map(|part| &part.elements) {
             self.0.entry(place(element)).or_default().0 = Some(element.target.clone());
         }
-        for element in after.iter().flat_map(|part| &part.elements) {
+        for element in after.into_iter().flat_map(|part| &part.elements) {
             self.0.entry(place(element)).or_default().1 = Some(element.target.clone());
         }
     }
@@ -114,6 +98,16 @@ impl Transaction {
             && self.delete_chains.is_empty()
             && self.delete_sets.is_empty();
         structural && self.delete_elements.iter().chain(&self.add_elements).all(|element| !element.map.has_ranges())
+    }
+
+    fn fill<'a>(&mut self, pairs: impl Iterator<Item = (Option<&'a Part>, Option<&'a Part>)>) {
+        let (mut elements, none) = (Elements::default(), Structure::default());
+        for (before, after) in pairs {
+            elements.compare(before, after);
+            let structure = |part: Option<&'a Part>| part.map(|part| &part.structure);
+            self.structure(structure(before).unwrap_or(&none), structure(after).unwrap_or(&none));
+        }
+        elements.finish(self);
     }
 
     fn structure(&mut self, before: &Structure, after: &Structure) {

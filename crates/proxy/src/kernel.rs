@@ -10,7 +10,7 @@ use crate::batch::batch;
 use crate::conntrack::{self, Doors};
 use crate::diff::Transaction;
 use crate::netlink::Socket;
-use crate::ruleset::{Family, Ruleset};
+use crate::ruleset::Family;
 
 /// A plain transaction with more elements goes through `nft`: the kernel takes a batch as one message.
 const MAX_BATCH_ELEMENTS: usize = 50_000;
@@ -48,17 +48,16 @@ pub async fn apply(transaction: &Transaction) -> Result<(), KernelError> {
     nft(&transaction.to_string()).await
 }
 
-/// Makes the kernel forget UDP connections that lead through changed doors to endpoints that are gone.
+/// Makes the kernel forget UDP connections that lead through these doors to endpoints that are gone.
 ///
 /// # Errors
 /// When connections cannot be listed.
-pub fn forget_connections(old: Option<&Ruleset>, new: &Ruleset) -> Result<u32, KernelError> {
-    let doors = Doors::changed(old, new);
+pub fn forget_connections(doors: &Doors) -> Result<u32, KernelError> {
     if doors.is_empty() {
         return Ok(0);
     }
     let socket = Socket::open().map_err(KernelError::Conntrack)?;
-    conntrack::forget(&socket, &doors).map_err(KernelError::Conntrack)
+    conntrack::forget(&socket, doors).map_err(KernelError::Conntrack)
 }
 
 /// Takes everything out of the kernel that the proxy ever put in (`--cleanup`).

@@ -4,7 +4,7 @@
 //! slot and one more lookup finds the slot's endpoint. So Services of the same size share a chain, and an endpoint that
 //! comes or goes is a handful of map elements (docs/decisions/0004-service-maps.md).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use crate::affinity::{self, Affinity};
 use crate::base_rules::base;
 use crate::endpoints::{cluster, local, of_port};
-use crate::ruleset::{Element, Family, Field, Key, Map, Part, Protocol, Ruleset, Target};
+use crate::ruleset::{Change, Element, Family, Field, Key, Map, Part, Protocol, Ruleset, Target};
 use crate::services::{Claim, Port, Services, cluster_ips, external_ips, load_balancer_ips, ports};
 
 /// The chain that rejects.
@@ -37,21 +37,23 @@ pub fn rules(services: &Services) -> Ruleset {
     }
 }
 
-/// `old` with the rules of the Services in `changed` made anew; equals [`rules`] when `changed` names all that changed.
+/// What becomes of `old` when the Services in `changed` are made anew; committed, it equals [`rules`] when `changed` names
+/// all that changed.
 #[must_use]
-pub fn refresh(services: &Services, old: &Ruleset, changed: &BTreeSet<Arc<str>>) -> Ruleset {
-    let mut parts = old.services.clone();
+pub fn refresh(services: &Services, old: &Ruleset, changed: &BTreeSet<Arc<str>>) -> Change {
+    let mut change = Change { base: old.base.clone(), services: BTreeMap::new() };
     let mut base_changed = false;
     for name in changed {
         let new = services.entry(name).filter(|entry| entry.service.is_some()).map(|_| Arc::new(part(services, name)));
-        let before = match new.clone() {
-            Some(new) => parts.insert(name.clone(), new),
-            None => parts.remove(name),
-        };
-        base_changed |= before.as_deref().map(base_needs) != new.as_deref().map(base_needs);
+        base_changed |= old.services.get(name).map(|part| base_needs(part)) != new.as_deref().map(base_needs);
+        change.services.insert(name.clone(), new);
     }
-    let base = if base_changed { Arc::new(base(&services.setting, &parts)) } else { old.base.clone() };
-    Ruleset { families: old.families.clone(), base, services: parts }
+    if base_changed {
+        let mut next = old.clone();
+        next.commit(change.clone());
+        change.base = Arc::new(base(&services.setting, &next.services));
+    }
+    change
 }
 
 fn base_needs(part: &Part) -> (&BTreeSet<u32>, &BTreeSet<IpAddr>) {

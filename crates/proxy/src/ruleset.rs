@@ -360,3 +360,34 @@ pub struct Ruleset {
     /// What each Service adds, by `namespace/name`.
     pub services: BTreeMap<Arc<str>, Arc<Part>>,
 }
+
+/// The way from one ruleset to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The base that will stand.
+    pub base: Arc<Part>,
+    /// What each changed Service will add; none: it is gone.
+    pub services: BTreeMap<Arc<str>, Option<Arc<Part>>>,
+}
+
+impl Ruleset {
+    /// Takes the change in.
+    pub fn commit(&mut self, change: Change) {
+        self.base = change.base;
+        for (name, part) in change.services {
+            match part {
+                Some(part) => drop(self.services.insert(name, part)),
+                None => drop(self.services.remove(&name)),
+            }
+        }
+    }
+
+    /// Each changed part, before and after.
+    pub(crate) fn pairs<'a>(
+        &'a self,
+        change: &'a Change,
+    ) -> impl Iterator<Item = (Option<&'a Part>, Option<&'a Part>)> {
+        let services = change.services.iter();
+        services.map(|(name, after)| (self.services.get(name).map(|part| &**part), after.as_deref()))
+    }
+}

@@ -1,6 +1,8 @@
 //! The proxy's life: wait for the first lists, bring all rules in, then each change as it comes.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Backoff, CancellationToken, Clock, Random, Tasks};
@@ -10,7 +12,8 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tokio::sync::watch;
 
-use crate::diff::diff;
+use crate::conntrack::Doors;
+use crate::diff::{Transaction, diff, load};
 use crate::endpoints::Place;
 use crate::health::{Health, Pages, bind, serve};
 use crate::kernel::{self, KernelError};
@@ -193,11 +196,8 @@ impl Proxy {
         }
         let started = self.clock.instant();
         self.metrics.last_queued_seconds.set(seconds(&self.clock));
-        let next = match &self.installed {
-            Some(installed) => refresh(&self.services, installed, &dirty),
-            None => rules(&self.services),
-        };
-        let result = kernel::apply(&diff(self.installed.as_ref(), &next)).await;
+        let (transaction, doors, next) = self.plan(&dirty);
+        let result = kernel::apply(&transaction).await;
         self.metrics.sync_duration_seconds.observe((self.clock.instant() - started).as_secs_f64());
         let now = self.clock.now();
         self.health.send_modify(|health| {
@@ -211,12 +211,31 @@ impl Proxy {
             return Err(error);
         }
         self.metrics.last_sync_seconds.set(seconds(&self.clock));
-        if let Err(error) = kernel::forget_connections(self.installed.as_ref(), &next) {
+        if let Err(error) = kernel::forget_connections(&doors) {
             tracing::warn!(%error, "stale UDP connections may remain");
         }
-        self.installed = Some(next);
+        match (next, &mut self.installed) {
+            (Next::Whole(rules), installed) => *installed = Some(rules),
+            (Next::Change(change), Some(installed)) => installed.commit(change),
+            (Next::Change(_), None) => {}
+        }
         Ok(())
     }
+
+    fn plan(&self, dirty: &BTreeSet<Arc<str>>) -> (Transaction, Doors, Next) {
+        let Some(installed) = &self.installed else {
+            let rules = rules(&self.services);
+            return (load(&rules), Doors::all(&rules), Next::Whole(rules));
+        };
+        let change = refresh(&self.services, installed, dirty);
+        (diff(installed, &change), Doors::changed(installed, &change), Next::Change(change))
+    }
+}
+
+/// What the kernel will hold after a transaction.
+enum Next {
+    Whole(Ruleset),
+    Change(crate::ruleset::Change),
 }
 
 #[allow(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a float's 53 bits")]
