@@ -67,6 +67,8 @@ impl Files {
         snapshots.sort_unstable();
         let snapshot = snapshots.pop();
         superfluous.extend(snapshots.iter().map(|(revision, _)| FileName::Snapshot(*revision).to_string()));
+        // The names of the files that stay must be durable before those that they replace go.
+        disk.sync().map_err(failed)?;
         superfluous.iter().try_for_each(|name| disk.remove(name)).map_err(failed)?;
         Ok(Self { snapshot, segments })
     }
@@ -109,17 +111,20 @@ impl Recovery<'_> {
                     if !newest || file.goes_on_after(bytes)? {
                         return Err(file.damaged("this is no frame, though more was written later"));
                     }
-                    self.cut(name, &file)?;
+                    tracing::warn!(file = file.shown(), at = file.end, "dropped a write that was never finished");
                     break;
                 }
             }
         }
+        if newest {
+            self.settle(name, &file)?;
+        }
         Ok(Sealed { name: name.to_string(), last: self.index.revision(), bytes: file.end })
     }
 
-    /// Drops the write at the end that was never finished.
-    fn cut(&self, name: FileName, file: &Reading) -> Result<(), Error> {
-        tracing::warn!(file = file.shown(), at = file.end, "dropped a write that was never finished");
+    /// Cuts the segment that was written last after its last frame, and syncs it: what a killed process had written
+    /// but not synced is shown from now on, so it must not vanish with the power.
+    fn settle(&self, name: FileName, file: &Reading) -> Result<(), Error> {
         let failed = |error| Error::opening(format!("cut {}", file.shown()), error);
         self.disk.truncate(&name.to_string(), file.end).map_err(failed)
     }

@@ -35,10 +35,11 @@ impl Trim {
         Self { disk, shared, sealed, snapshot, trim_bytes }
     }
 
-    /// Whether a snapshot at `at` would free at least as much as it takes: then each byte is written twice on average.
+    /// Whether a snapshot at `at` is news and would free at least as much as it takes: then each byte is written twice
+    /// on average.
     pub fn is_due(&self, at: Revision) -> bool {
-        let snapshot_bytes = self.snapshot.map_or(0, |(_, bytes)| bytes);
-        self.removable_bytes(at) >= self.trim_bytes.max(snapshot_bytes)
+        let (known, bytes) = self.snapshot.unwrap_or((Revision(0), 0));
+        known < at && self.removable_bytes(at) >= self.trim_bytes.max(bytes)
     }
 
     fn removable_bytes(&self, at: Revision) -> u64 {

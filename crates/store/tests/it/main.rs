@@ -1,4 +1,5 @@
 //! The store's promises, kept by both engines, through crashes and failing disks.
+#![allow(clippy::unwrap_used, reason = "everything here is a test, helpers too")]
 
 mod crash;
 mod disk;
