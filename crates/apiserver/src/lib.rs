@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admission;
+mod allocate;
 pub mod authentication;
 pub mod authorization;
 pub mod bootstrap;

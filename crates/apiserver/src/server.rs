@@ -7,6 +7,7 @@ use base::{CancellationToken, Clock, Random};
 use store::Store;
 
 use crate::access::{self, Access};
+use crate::allocate::Allocator;
 use crate::authorization::Authorizer;
 use crate::cache::Cacher;
 use crate::flow::Flow;
@@ -25,6 +26,8 @@ pub struct Options {
     pub min_request_timeout: Duration,
     /// Events go by themselves after this.
     pub event_ttl: Duration,
+    /// The addresses of services.
+    pub service_range: ipnet::IpNet,
     /// History older than this is forgotten.
     pub compaction_interval: Duration,
 }
@@ -37,6 +40,7 @@ impl Default for Options {
             request_timeout: Duration::from_secs(60),
             min_request_timeout: Duration::from_secs(1800),
             event_ttl: Duration::from_secs(3600),
+            service_range: ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 16).into(),
             compaction_interval: Duration::from_secs(300),
         }
     }
@@ -56,6 +60,8 @@ pub struct Server {
     pub random: Random,
     /// Who may do what.
     pub access: Access,
+    /// Addresses and node ports of services.
+    pub allocator: Arc<Allocator>,
     /// Who may enter now.
     pub flow: Flow,
     /// What is counted.
@@ -75,11 +81,13 @@ impl Server {
         random: Random,
     ) -> Self {
         let authorizer = Arc::new(Authorizer::new(access.modes.clone()));
-        let observers: Vec<Arc<dyn crate::cache::Observer>> = vec![Arc::new(access::Watching(authorizer.clone()))];
+        let allocator = Arc::new(Allocator::new(options.service_range, random.clone()));
+        let observers: Vec<Arc<dyn crate::cache::Observer>> =
+            vec![Arc::new(access::Watching(authorizer.clone())), allocator.clone()];
         let cacher = Arc::new(Cacher::new(store.clone(), clock.clone(), kinds::all(), observers));
         let access = Access::new(access, authorizer, cacher.clone(), clock.clone(), random.clone());
         let flow = Flow::new(options.max_requests_in_flight, options.max_mutating_requests_in_flight);
         let stop = CancellationToken::new();
-        Self { store, cacher, options, clock, random, access, flow, metrics: Metrics::new(), stop }
+        Self { store, cacher, options, clock, random, access, allocator, flow, metrics: Metrics::new(), stop }
     }
 }

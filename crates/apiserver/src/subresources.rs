@@ -1,5 +1,7 @@
 //! What is below an object's path.
 
+mod binding;
+mod eviction;
 mod scale;
 mod status;
 mod token;
@@ -29,6 +31,8 @@ pub async fn serve(
     }
     match subresource.body.2 {
         "" => status::serve(server, call, kind, subresource, body).await,
+        "Binding" => binding::create(server, call, kind, body).await,
+        "Eviction" => eviction::create(server, call, kind, body).await,
         "TokenRequest" => token::create(server, call, kind, body).await,
         "Scale" => scale::serve(server, call, kind, body).await,
         _ => Err(Status::method_not_allowed()),

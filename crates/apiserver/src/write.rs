@@ -9,6 +9,7 @@ use machinery::{Status, Value, meta};
 use crate::User;
 use crate::access::{self, Write};
 use crate::admission::Operation;
+use crate::allocate::Reservation;
 use crate::call::Call;
 use crate::codec;
 use crate::objects::{Objects, Raced, Stored};
@@ -91,8 +92,12 @@ async fn create_once(
         Write { operation: Operation::Create, kind, body_kind: kind.kind, old: None, dry_run: options.dry_run };
     access::validate(server, call, &admission, &mut object).await?;
     call.warnings.extend((kind.warnings)(&object, None));
+    let reservation = allocate(server, kind, &mut object)?;
     codec::order(kind, &mut object);
     Objects::new(server, kind).create(&mut object, options.dry_run).await?;
+    if let Some(reservation) = reservation.filter(|_| !options.dry_run) {
+        reservation.keep(&object);
+    }
     Ok(object)
 }
 
@@ -132,13 +137,27 @@ pub async fn update(
     if subresource.is_none() {
         call.warnings.extend((kind.warnings)(&new, Some(old)));
     }
+    let reservation = if subresource.is_none() { allocate(server, kind, &mut new)? } else { None };
     codec::order(kind, &mut new);
     machinery::apply::ignore_timestamps(old, &mut new);
     let objects = Objects::new(server, kind);
     if goes_now(kind, &new, old) && !options.dry_run {
         return Ok(objects.remove(stored).await?.map(|_| Written::Removed(new)));
     }
-    Ok(objects.replace(stored, &mut new, options.dry_run).await?.map(|()| Written::Stored(new)))
+    let stored = objects.replace(stored, &mut new, options.dry_run).await?;
+    if let Some(reservation) = reservation.filter(|_| stored.is_ok() && !options.dry_run) {
+        reservation.keep(&new);
+    }
+    Ok(stored.map(|()| Written::Stored(new)))
+}
+
+/// Gives a service addresses and ports; other kinds get none.
+fn allocate(server: &Server, kind: &Kind, object: &mut Value) -> Result<Option<Reservation>, Status> {
+    if !(kind.group.is_empty() && kind.kind == "Service") {
+        return Ok(None);
+    }
+    let given = server.allocator.allocate(object);
+    given.map(Some).map_err(|errors| Status::invalid(kind.group_kind(), meta::name(object), &errors))
 }
 
 /// Whether the update takes away what kept a deleted object there.

@@ -79,7 +79,7 @@ pub async fn start(
     let (settings, verifier) = access(configuration, &certificates, &client_ca_pem)?;
     let store =
         store::embedded::open(&configuration.data_dir.join("store"), clock.clone()).context("opening the store")?;
-    let options = Options::default();
+    let options = Options { service_range: configuration.service_range, ..Options::default() };
     let (server, loaded) =
         ApiServer::start(store, options, settings, clock.clone(), random.clone()).await.context("reading the store")?;
 
