@@ -22,6 +22,8 @@ pub mod quantity;
 mod registration;
 mod run;
 pub mod runtime;
+mod server;
+mod spdy;
 mod tokens;
 pub mod volume;
 mod worker;

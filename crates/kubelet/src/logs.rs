@@ -1,9 +1,15 @@
 //! Containers' log files: where they are, what is in them, how they are kept small.
 
+mod line;
+pub(crate) mod read;
+mod watch;
+
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::Pod;
+
 use crate::directories::Directories;
 use crate::pod::observed::Instance;
-use k8s_openapi::api::core::v1::Pod;
-use std::path::Path;
 
 /// Removes the log of a run that is forgotten, its rotated parts and its link.
 pub(crate) fn remove(directories: &Directories, pod: &Pod, run: &Instance) {

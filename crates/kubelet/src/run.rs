@@ -20,6 +20,7 @@ use crate::pod::resolver::{self, NodeDns};
 use crate::pods::Pods;
 use crate::registration::{self, Facts, Registration, RuntimeHealth, node_object};
 use crate::runtime::{self, Runtime};
+use crate::server::Server;
 use crate::tokens::Tokens;
 
 /// So many events of the runtime may wait to be heard.
@@ -48,7 +49,9 @@ pub async fn run(
     cgroups.prepare()?;
     let mut tasks = Tasks::new();
     let runtime = bring_up(&options, &context, &mut tasks).await?;
-    let facts = gather(&options, &directories, &runtime).await?;
+    let mut facts = gather(&options, &directories, &runtime).await?;
+    let server = Server::bind(&options, &facts.name, &facts.addresses).await?;
+    facts.port = server.port();
     let node = Arc::new(node(&context, &options, &facts, directories, cgroups, runtime.clone(), &mut tasks));
 
     let wake = Arc::new(Notify::new());
@@ -62,6 +65,7 @@ pub async fn run(
     let of_node = InformerOptions::<Pod> { field_selector: selector, ..InformerOptions::default() };
     tasks.spawn("pods", node.pods.clone().run(context.clone(), of_node));
     tasks.spawn("services", node.services.clone().run(context.clone(), InformerOptions::default()));
+    tasks.spawn("kubelet server", server.run(node.clone(), facts.name.clone()));
     let health = Arc::<parking_lot::Mutex<RuntimeHealth>>::default();
     let options = Arc::new(options);
     let registration = Registration { context: context.clone(), options, runtime, facts, wake: wake.clone(), health };
@@ -91,7 +95,6 @@ async fn gather(options: &KubeletOptions, directories: &Directories, runtime: &R
         [] => registration::addresses().ok_or(Error::NoAddress)?,
         given => given.to_vec(),
     };
-    facts.port = options.bind.port();
     if let Ok(version) = runtime.version().await {
         facts.runtime_version = format!("{}://{}", version.runtime_name, version.runtime_version);
     }

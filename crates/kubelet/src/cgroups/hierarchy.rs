@@ -34,7 +34,12 @@ impl Hierarchy {
         }
         let has_memory =
             split.iter().any(|(_, options): &(_, Vec<String>)| options.iter().any(|option| option == "memory"));
-        if has_memory { Some(Self::Split(split)) } else { unified.map(Self::Unified) }
+        if !has_memory {
+            return unified.map(Self::Unified);
+        }
+        // The runtime makes its cgroups in the empty unified tree of a hybrid machine, too.
+        split.extend(unified.map(|point| (point, Vec::new())));
+        Some(Self::Split(split))
     }
 
     pub(super) fn make(&self, name: &str) -> Result<(), CgroupError> {
@@ -170,7 +175,7 @@ mod tests {
         assert_eq!(Hierarchy::from_mounts(unified), Some(Hierarchy::Unified("/sys/fs/cgroup".into())));
         let found = Hierarchy::from_mounts(hybrid).unwrap();
         assert_eq!(found.controller("cpuacct"), Some(Path::new("/sys/fs/cgroup/cpu")));
-        assert_eq!(found.roots().count(), 2);
+        assert_eq!(found.roots().count(), 3);
         assert_eq!(Hierarchy::from_mounts("proc /proc proc rw 0 0\n"), None);
     }
 }

@@ -82,7 +82,7 @@ impl Api {
                 let _event_or_lag = events.recv().await;
             }
         };
-        let limit = std::time::Duration::from_secs(20);
+        let limit = std::time::Duration::from_secs(60);
         match base::Clock::system().timeout(limit, wait).await {
             Ok(object) => object,
             Err(_) => {

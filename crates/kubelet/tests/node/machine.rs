@@ -147,7 +147,8 @@ impl Machine {
 impl Drop for Machine {
     /// After a failed test: what can be done without waiting.
     fn drop(&mut self) {
-        if self.kubelet.take().is_some() {
+        if let Some((cancel, _)) = self.kubelet.take() {
+            cancel.cancel();
             let dir = self.dir.clone();
             let cleaner = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
