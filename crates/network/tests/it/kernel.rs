@@ -168,7 +168,6 @@ fn pods_are_networked_and_all_is_removed() {
         ask("outside", "192.168.7.1:9091"),
         ask("p2", "192.168.7.1:9090"),
         ask("p1", "192.168.7.1:9090"),
-        ask("p1", "10.244.0.77:8080"),
     ];
     expect![[r#"
         p1 → 10.244.0.3:8080: p2<10.244.0.2
@@ -181,7 +180,6 @@ fn pods_are_networked_and_all_is_removed() {
         outside → 192.168.7.1:9091: ConnectionRefused
         p2 → 192.168.7.1:9090: p1<10.244.0.3
         p1 → 192.168.7.1:9090: p1<10.244.0.1
-        p1 → 10.244.0.77:8080: TimedOut
     "#]]
     .assert_eq(&seen.concat());
 
