@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use crate::machine::{IMAGE, Machine, NODE};
 
-fn pod(name: &str, spec: Value) -> (String, Value) {
+pub fn pod(name: &str, spec: Value) -> (String, Value) {
     let mut object =
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec});
     object["spec"]["nodeName"] = json!(NODE);
     (format!("/api/v1/namespaces/default/pods/{name}"), object)
 }
 
-fn shell(name: &str, script: &str) -> Value {
+pub fn shell(name: &str, script: &str) -> Value {
     json!({"name": name, "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", script]})
 }
 
@@ -19,7 +19,7 @@ fn phase(pod: &Value, phase: &str) -> bool {
     pod["status"]["phase"] == phase
 }
 
-fn ready(pod: &Value) -> bool {
+pub fn ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
     conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }

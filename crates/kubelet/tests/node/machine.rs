@@ -7,10 +7,15 @@ use base::{CancellationToken, Clock, Random};
 use kubelet::image::archive::{self, Content, Entry, Launch};
 use kubelet::runtime::Runtime;
 use kubelet::{KubeletOptions, RuntimeChoice, containerd};
+use rustls::pki_types::ServerName;
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::api::Api;
+use crate::authority::Authority;
 
 /// The test image: busybox, statically linked, with all its commands.
 pub const IMAGE: &str = "example.com/busybox:1";
@@ -22,7 +27,7 @@ static LOCK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 pub struct Machine {
     pub api: Api,
     pub dir: Arc<tempfile::TempDir>,
-    pub port: u16,
+    authority: Authority,
     cgroup: String,
     bridge: String,
     kubelet: Option<(CancellationToken, JoinHandle<()>)>,
@@ -38,7 +43,7 @@ impl Machine {
         let mut machine = Self {
             api: Api::new(),
             dir: Arc::new(dir),
-            port: 0,
+            authority: Authority::new(),
             cgroup: format!("/cox-test-{suffix}"),
             bridge: format!("coxt{suffix}"),
             kubelet: None,
@@ -86,6 +91,15 @@ impl Machine {
         Runtime::new(&socket.to_string_lossy()).unwrap()
     }
 
+    /// A connection to the kubelet's server, with the certificate of an administrator or none.
+    pub async fn connect(&self, trusted: bool) -> TlsStream<TcpStream> {
+        let node = self.api.get(&format!("/api/v1/nodes/{NODE}")).unwrap();
+        let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64().unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", u16::try_from(port).unwrap())).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(self.authority.client(trusted)));
+        connector.connect(ServerName::try_from("node").unwrap(), stream).await.unwrap()
+    }
+
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("kubelet")
     }
@@ -103,7 +117,8 @@ impl Machine {
             },
             cluster_dns: vec!["10.96.0.10".to_owned()],
             cgroup_root: self.cgroup.clone(),
-            bind: ([127, 0, 0, 1], self.port).into(),
+            bind: ([127, 0, 0, 1], 0).into(),
+            client_ca: Some(self.authority.pem.clone()),
             ..KubeletOptions::default()
         }
     }

@@ -2,5 +2,7 @@
 //! CNI plugins and busybox-static.
 
 mod api;
+mod authority;
 mod lifecycle;
 mod machine;
+mod streams;
