@@ -10,8 +10,28 @@ use crate::options::WriteOptions;
 use crate::server::Server;
 
 /// Gives the fields that `new` changes in `live` (an empty object for a creation) to the caller's field manager.
-pub fn update(server: &Server, call: &Call, kind: &'static Kind, live: &Value, new: &mut Value, options: &WriteOptions) {
-    with_write(server, call, kind, options, |write| apply::update(live, new, write));
+pub fn update(
+    server: &Server,
+    call: &Call,
+    kind: &'static Kind,
+    live: &Value,
+    new: &mut Value,
+    options: &WriteOptions,
+) {
+    through(server, call, kind, &call.info.subresource, live, new, options);
+}
+
+/// The same through a subresource that is not the request's own.
+pub fn through(
+    server: &Server,
+    call: &Call,
+    kind: &'static Kind,
+    subresource: &str,
+    live: &Value,
+    new: &mut Value,
+    options: &WriteOptions,
+) {
+    with_write(server, call, kind, subresource, options, |write| apply::update(live, new, write));
 }
 
 /// Lays the configuration of the caller's field manager over `live` (an empty object when there is none).
@@ -26,8 +46,9 @@ pub fn apply(
     config: &Value,
     options: &WriteOptions,
 ) -> Result<Value, Status> {
-    let applied =
-        with_write(server, call, kind, options, |write| apply::apply(live, config, options.force, write));
+    let applied = with_write(server, call, kind, &call.info.subresource, options, |write| {
+        apply::apply(live, config, options.force, write)
+    });
     applied.ok_or_else(|| Status::unsupported_media_type(&[]))?.map_err(|error| error.status())
 }
 
@@ -35,10 +56,10 @@ fn with_write<T>(
     server: &Server,
     call: &Call,
     kind: &'static Kind,
+    subresource: &str,
     options: &WriteOptions,
     work: impl FnOnce(&Write<'_>) -> T,
 ) -> Option<T> {
-    let subresource = call.info.subresource.as_str();
     let reset = reset(kind, subresource);
     let convert = |object: &Value, version: &str| in_version(kind, object, version);
     Some(work(&Write {
