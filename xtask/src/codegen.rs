@@ -124,7 +124,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         total += messages;
     }
     println!("{total} messages in {} files of {}", PACKAGES.len(), folder.display());
-    Ok(())
+    let bootstrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/apiserver/src/bootstrap");
+    crate::codegen_bootstrap::run(&arguments.facts, &bootstrap)
 }
 
 fn read(folder: &Path) -> Result<Facts> {

@@ -3,6 +3,7 @@
 
 mod arrows;
 mod codegen;
+mod codegen_bootstrap;
 mod down;
 mod images;
 mod install;

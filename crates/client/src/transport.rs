@@ -71,6 +71,17 @@ impl Client {
         }))
     }
 
+    /// This client under a name of its own: what it writes belongs to the field manager of this name.
+    #[must_use]
+    pub fn named(self, name: &'static str) -> Self {
+        let agent = http::HeaderValue::from_static(name);
+        let service = self.service.map_request(move |mut request: Request<Body>| {
+            request.headers_mut().entry(http::header::USER_AGENT).or_insert_with(|| agent.clone());
+            request
+        });
+        Self { service: BoxCloneSyncService::new(service) }
+    }
+
     /// A client of the current context of the kubeconfig file at `path`.
     ///
     /// # Errors

@@ -22,13 +22,14 @@ pub fn run(work: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?.block_on(work)
 }
 
-/// What a component that talks to an API server elsewhere lives in.
+/// What a component called `agent` that talks to an API server elsewhere lives in.
 ///
 /// # Errors
 /// When the kubeconfig cannot be read.
-pub async fn context(kubeconfig: &Path, cancel: CancellationToken) -> Result<Context> {
+pub async fn context(agent: &'static str, kubeconfig: &Path, cancel: CancellationToken) -> Result<Context> {
     let client = Client::from_kubeconfig(kubeconfig)
         .await
-        .with_context(|| format!("reading the kubeconfig {}", kubeconfig.display()))?;
+        .with_context(|| format!("reading the kubeconfig {}", kubeconfig.display()))?
+        .named(agent);
     Ok(Context { client, clock: Clock::system(), random: Random::system(), cancel })
 }

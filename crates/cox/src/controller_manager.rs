@@ -31,7 +31,8 @@ pub struct Arguments {
 /// # Errors
 /// The kubeconfig cannot be read, a controller is not known, the lead was lost.
 pub async fn run(arguments: Arguments) -> Result<()> {
-    let context = component::context(&arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
+    let context =
+        component::context("kube-controller-manager", &arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
     let root_ca = match &arguments.root_ca_file {
         None => String::new(),
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?,

@@ -32,7 +32,7 @@ pub struct Arguments {
 /// # Errors
 /// When it cannot start.
 pub async fn run(arguments: Arguments) -> Result<()> {
-    let context = component::context(&arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
+    let context = component::context("cox-dns", &arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
     let mut options = dns::Options::new(arguments.listen);
     options.cluster_domain = arguments.cluster_domain;
     options.cluster_ip = arguments.cluster_ip;

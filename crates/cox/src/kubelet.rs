@@ -43,6 +43,6 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     if let Some(endpoint) = arguments.container_runtime_endpoint {
         options.runtime = RuntimeChoice::Endpoint(endpoint);
     }
-    let context = component::context(&arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
+    let context = component::context("kubelet", &arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
     Ok(kubelet::run(context.client, options, context.clock, context.random, context.cancel).await?)
 }

@@ -44,7 +44,7 @@ pub struct Arguments {
 /// # Errors
 /// When it cannot start.
 pub async fn run(arguments: Arguments) -> Result<()> {
-    let context = component::context(&arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
+    let context = component::context("kube-proxy", &arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
     let node_ips = node_ips(&context.client, &arguments.hostname_override).await?;
     let mut options = proxy::Options::new(arguments.hostname_override, node_ips);
     options.cluster_cidrs = arguments.cluster_cidr;

@@ -21,7 +21,7 @@ pub struct Arguments {
 /// # Errors
 /// When the kubeconfig cannot be read.
 pub async fn run(arguments: Arguments) -> Result<()> {
-    let context = component::context(&arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
+    let context = component::context("kube-scheduler", &arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
     scheduler::run(context, Profile::default()).await;
     Ok(())
 }

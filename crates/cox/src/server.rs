@@ -129,20 +129,20 @@ struct House<'a> {
 }
 
 impl House<'_> {
-    /// A client in process that speaks for `name`.
-    fn client(&self, name: &str, groups: &[&str]) -> Client {
+    /// A client in process that speaks for `name`; what it writes is managed by `agent`.
+    fn client(&self, agent: &'static str, name: &str, groups: &[&str]) -> Client {
         let groups: Vec<&str> = groups.iter().copied().chain(["system:authenticated"]).collect();
-        Client::in_process(self.running.server.clone(), User::new(name, &groups))
+        Client::in_process(self.running.server.clone(), User::new(name, &groups)).named(agent)
     }
 
     fn control_plane(&self, tasks: &mut Tasks) {
-        let client = self.client("system:kube-scheduler", &[]);
+        let client = self.client("kube-scheduler", "system:kube-scheduler", &[]);
         let context =
             Context { client, clock: self.clock.clone(), random: self.random.clone(), cancel: self.stop.clone() };
         tasks.spawn("scheduler", scheduler::run(context, scheduler::config::Profile::default()));
 
         // The controllers act on objects of every kind, which is what upstream's per-controller accounts add up to.
-        let client = self.client("system:kube-controller-manager", &["system:masters"]);
+        let client = self.client("kube-controller-manager", "system:kube-controller-manager", &["system:masters"]);
         let options = controllers::Options {
             root_ca: self.running.certificates.authority_pem().to_owned(),
             cluster_cidrs: vec![self.arguments.cluster_cidr.to_string()],
@@ -163,18 +163,18 @@ impl House<'_> {
             bail!("the CNI plugins are missing: install containernetworking-plugins");
         };
 
-        let client = self.client(&format!("system:node:{name}"), &["system:nodes"]);
+        let client = self.client("kubelet", &format!("system:node:{name}"), &["system:nodes"]);
         let options = self.kubelet_options(node_ip, dns_ip, &cni_dir, &bin_dir)?;
         let run = kubelet::run(client, options, self.clock.clone(), self.random.clone(), self.stop.clone());
         self.component(tasks, "kubelet", run);
 
-        let client = self.client("system:kube-proxy", &["system:node-proxier"]);
+        let client = self.client("kube-proxy", "system:kube-proxy", &["system:node-proxier"]);
         let mut options = proxy::Options::new(name.clone(), vec![node_ip]);
         options.cluster_cidrs = vec![self.arguments.cluster_cidr];
         let run = proxy::run(client, options, self.clock.clone(), self.random.clone(), self.stop.clone());
         self.component(tasks, "proxy", run);
 
-        let client = self.client("coxswain:network", &["system:masters"]);
+        let client = self.client("cox-network", "coxswain:network", &["system:masters"]);
         let mut options = network::Options::new(name.clone(), self.arguments.data_dir.join("network"));
         options.conf_dir = cni_dir;
         options.plugin_dirs = vec![bin_dir];
@@ -189,7 +189,7 @@ impl House<'_> {
     fn dns(&self, tasks: &mut Tasks, node_ip: IpAddr, dns_ip: IpAddr) {
         /// Where DNS answers on the node; the service maps port 53 to it.
         const DNS_PORT: u16 = 10053;
-        let client = self.client("coxswain:dns", &["system:masters"]);
+        let client = self.client("cox-dns", "coxswain:dns", &["system:masters"]);
         let listen = SocketAddr::new(node_ip, DNS_PORT);
         let mut options = dns::Options::new(vec![listen]);
         options.cluster_ip = Some(dns_ip);

@@ -89,7 +89,7 @@ fn slice(endpoint: SocketAddr) -> EndpointSlice {
             namespace: Some(NAMESPACE.to_owned()),
             labels: labels(&[
                 ("kubernetes.io/service-name", NAME),
-                ("endpointslice.kubernetes.io/managed-by", "coxswain.dev/dns"),
+                ("endpointslice.kubernetes.io/managed-by", "dns.coxswain.dev"),
             ]),
             ..ObjectMeta::default()
         },

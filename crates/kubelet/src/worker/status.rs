@@ -67,7 +67,8 @@ fn patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
         let value = match (name.as_str(), value) {
             ("conditions", serde_json::Value::Array(all)) => {
                 let before = old.get(name).and_then(|before| before.as_array()).map(Vec::as_slice).unwrap_or_default();
-                let different: Vec<_> = all.iter().filter(|condition| !before.contains(condition)).cloned().collect();
+                let changed = all.iter().filter(|condition| !before.contains(condition));
+                let different: Vec<_> = changed.map(|condition| replacing(condition, before)).collect();
                 if different.is_empty() {
                     // Only their order differs.
                     continue;
@@ -89,6 +90,18 @@ fn patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
     machinery::to_value(&json!({"metadata": {"uid": uid}, "status": changed})).into()
 }
 
+/// The condition as a patch that also takes away what it no longer says (a reason, a message).
+fn replacing(condition: &serde_json::Value, before: &[serde_json::Value]) -> serde_json::Value {
+    let mut patch = condition.clone();
+    let same = before.iter().find(|known| known["type"] == condition["type"]);
+    if let (Some(patch), Some(old)) = (patch.as_object_mut(), same.and_then(serde_json::Value::as_object)) {
+        for name in old.keys() {
+            patch.entry(name.clone()).or_insert(serde_json::Value::Null);
+        }
+    }
+    patch
+}
+
 fn fields(status: &PodStatus) -> Map<String, serde_json::Value> {
     match serde_json::to_value(status) {
         Ok(serde_json::Value::Object(fields)) => fields,
@@ -106,11 +119,11 @@ mod tests {
     fn only_what_changed_is_sent() {
         let status = |text: serde_json::Value| serde_json::from_value::<PodStatus>(text).unwrap();
         let old = status(json!({"phase": "Pending", "message": "x", "conditions": [
-            {"type": "A", "status": "True"}, {"type": "B", "status": "False"}]}));
+            {"type": "A", "status": "True"}, {"type": "B", "status": "False", "reason": "R"}]}));
         let new = status(json!({"phase": "Running", "podIPs": [{"ip": "10.0.0.2"}], "conditions": [
             {"type": "A", "status": "True"}, {"type": "B", "status": "True"}]}));
         let patch = patch("u", &old, &new).unwrap();
-        expect![[r#"{"metadata":{"uid":"u"},"status":{"conditions":[{"status":"True","type":"B"}],"phase":"Running","podIPs":[{"$patch":"replace"},{"ip":"10.0.0.2"}],"message":null}}"#]]
+        expect![[r#"{"metadata":{"uid":"u"},"status":{"conditions":[{"status":"True","type":"B","reason":null}],"phase":"Running","podIPs":[{"$patch":"replace"},{"ip":"10.0.0.2"}],"message":null}}"#]]
             .assert_eq(&serde_json::to_string(&patch).unwrap());
         assert!(super::patch("u", &old, &old).is_none());
     }
