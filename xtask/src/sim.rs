@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 pub fn seeds(range: Range<u64>) -> Result<()> {
     shell::run(
         shell::command("cargo")
-            .args(["run", "--quiet", "--package", "sim", "--", "--first", &range.start.to_string()])
+            .args(["run", "--quiet", "--bin", "sim", "--", "--first", &range.start.to_string()])
             .args(["--count", &(range.end - range.start).to_string()]),
     )
 }

@@ -76,10 +76,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// When it does not build.
 pub fn build(debug: bool) -> Result<PathBuf> {
     let mut cargo = shell::command("cargo");
-    cargo.args(["build", "-p", "cox"]);
-    if !debug {
-        cargo.arg("--release");
-    }
+    // Without optimisation it is the tests' binary: the whole workspace shares one set of features and one build.
+    cargo.args(if debug { ["build", "--workspace", "--quiet"].as_slice() } else { &["build", "--release", "-p", "cox"] });
     shell::run(&mut cargo)?;
     Ok(shell::target().join(if debug { "debug" } else { "release" }).join("cox"))
 }
