@@ -5,6 +5,7 @@
 //! probe's verdict, a timer of the plan.
 
 pub mod cgroups;
+pub mod config;
 pub mod containerd;
 pub mod directories;
 mod error;

@@ -2,6 +2,7 @@
 
 mod line;
 pub(crate) mod read;
+pub(crate) mod rotate;
 mod watch;
 
 use std::path::Path;

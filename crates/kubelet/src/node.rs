@@ -69,7 +69,8 @@ impl Node {
     }
 
     /// Services that containers may learn of from their environment.
-    pub(crate) fn services_for(&self, pod: &Pod) -> Vec<Arc<Service>> {
+    pub(crate) async fn services_for(&self, pod: &Pod) -> Vec<Arc<Service>> {
+        self.services.synced().await;
         let mut services = self.services.in_namespace(spec::namespace(pod));
         if spec::namespace(pod) != "default" {
             services.extend(self.services.find("default", "kubernetes"));

@@ -13,6 +13,7 @@ use crate::containerd;
 use crate::directories::Directories;
 use crate::error::Error;
 use crate::image::puller::Puller;
+use crate::logs::{self, rotate::Limits};
 use crate::node::Node;
 use crate::objects::Objects;
 use crate::options::{KubeletOptions, RuntimeChoice};
@@ -65,6 +66,8 @@ pub async fn run(
     let of_node = InformerOptions::<Pod> { field_selector: selector, ..InformerOptions::default() };
     tasks.spawn("pods", node.pods.clone().run(context.clone(), of_node));
     tasks.spawn("services", node.services.clone().run(context.clone(), InformerOptions::default()));
+    let limits = Limits { bytes: options.container_log_max_bytes, files: options.container_log_max_files };
+    tasks.spawn("log rotation", logs::rotate::run(node.clone(), limits));
     tasks.spawn("kubelet server", server.run(node.clone(), facts.name.clone()));
     let health = Arc::<parking_lot::Mutex<RuntimeHealth>>::default();
     let options = Arc::new(options);

@@ -77,10 +77,10 @@ fn has_sys_resource(status: &str) -> bool {
 
 /// An overlay cannot have its upper layer on another overlay, as inside a container.
 fn carries_overlay(dir: &Path) -> bool {
-    const OVERLAY_MAGIC: i64 = 0x794c_7630;
     let existing = dir.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
     let known = read("/proc/filesystems").lines().any(|line| line.ends_with("\toverlay"));
-    let on_overlay = nix::sys::statfs::statfs(existing).is_ok_and(|fs| fs.filesystem_type().0 as i64 == OVERLAY_MAGIC);
+    let on_overlay = nix::sys::statfs::statfs(existing)
+        .is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC);
     known && !on_overlay
 }
 

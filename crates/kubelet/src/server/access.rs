@@ -41,12 +41,17 @@ impl Peer {
     }
 }
 
+/// Who wants to do what (verb) to which part of the node.
+type Question = (User, &'static str, &'static str);
+/// Whether they may, and until when that is believed.
+type Verdict = (bool, Instant);
+
 /// Asks the API server, and remembers its answers for a while.
 pub(super) struct Access {
     client: Client,
     clock: Clock,
     node: String,
-    known: Mutex<HashMap<(User, &'static str, &'static str), (bool, Instant)>>,
+    known: Mutex<HashMap<Question, Verdict>>,
 }
 
 impl Access {

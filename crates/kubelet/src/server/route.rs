@@ -20,8 +20,8 @@ pub(super) async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Respo
         ["healthz"] | ["healthz", "ping"] => answer::text(StatusCode::OK, "ok"),
         ["pods"] => answer::json(&pods(node)),
         ["containerLogs", namespace, pod, container] => match find(node, namespace, pod, None) {
-            Ok(pod) => container_logs::serve(node, &pod, container, request.uri().query()).await,
-            Err(refusal) => refusal,
+            Some(pod) => container_logs::serve(node, &pod, container, request.uri().query()).await,
+            None => no_pod(pod),
         },
         [kind @ ("exec" | "attach" | "run" | "portForward"), rest @ ..] if stream => {
             let (namespace, pod, uid, container) = match (*kind, rest) {
@@ -32,17 +32,20 @@ pub(super) async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Respo
                 _ => return answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
             };
             match find(node, namespace, pod, uid) {
-                Ok(pod) => streams::serve(node, &pod, kind, container, request).await,
-                Err(refusal) => refusal,
+                Some(pod) => streams::serve(node, &pod, kind, container, request).await,
+                None => no_pod(pod),
             }
         }
         _ => answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
     }
 }
 
-fn find(node: &Node, namespace: &str, name: &str, uid: Option<&str>) -> Result<Arc<Pod>, Response<Body>> {
-    let pod = node.pods.find(namespace, name).filter(|pod| uid.is_none_or(|uid| uid == spec::uid(pod)));
-    pod.ok_or_else(|| answer::text(StatusCode::NOT_FOUND, format!("pod \"{name}\" does not exist\n")))
+fn find(node: &Node, namespace: &str, name: &str, uid: Option<&str>) -> Option<Arc<Pod>> {
+    node.pods.find(namespace, name).filter(|pod| uid.is_none_or(|uid| uid == spec::uid(pod)))
+}
+
+fn no_pod(name: &str) -> Response<Body> {
+    answer::text(StatusCode::NOT_FOUND, format!("pod \"{name}\" does not exist\n"))
 }
 
 fn pods(node: &Node) -> serde_json::Value {

@@ -1,6 +1,6 @@
 //! Makes a pod's surroundings: directories, volumes, cgroup, sandbox.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{START_RETRY, Step};
 use crate::pod::downward::Addresses;
@@ -9,10 +9,14 @@ use crate::pod::spec;
 use crate::proto::cri::PodSandboxConfig;
 use crate::volume::{self, VolumeError, Volumes, payload};
 
+/// A new node's network is there a moment after the node.
+const NETWORK_RETRY: SignedDuration = SignedDuration::from_millis(500);
+
 impl Step {
     pub(super) async fn create_sandbox(&self, attempt: u32) {
         let result = self.try_create_sandbox(attempt).await;
-        let retry = result.is_err().then(|| self.node.clock().now() + START_RETRY);
+        let wait = |reason: &str| if reason == "NetworkNotReady" { NETWORK_RETRY } else { START_RETRY };
+        let retry = result.as_ref().err().map(|(reason, _)| self.node.clock().now() + wait(reason));
         if let Err((reason, message)) = result {
             tracing::warn!(pod = spec::full_name(&self.pod), reason, message);
             self.node.pod_event(&self.pod, "Warning", reason, message);
@@ -21,6 +25,7 @@ impl Step {
     }
 
     async fn try_create_sandbox(&self, attempt: u32) -> Result<(), (&'static str, String)> {
+        self.network_is_ready().await.map_err(|message| ("NetworkNotReady", message))?;
         self.set_up_volumes().await.map_err(|error| ("FailedMount", error.to_string()))?;
         let failed = |error: String| ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"));
         let node = &self.node;
@@ -34,6 +39,22 @@ impl Step {
         std::fs::create_dir_all(&logs).map_err(|error| failed(format!("making {}: {error}", logs.display())))?;
         let config = self.sandbox_config(attempt);
         node.runtime.run_pod_sandbox(config, String::new()).await.map(drop).map_err(|error| failed(error.to_string()))
+    }
+
+    /// A pod without the node's network waits until there is one.
+    async fn network_is_ready(&self) -> Result<(), String> {
+        if spec::host_network(&self.pod) {
+            return Ok(());
+        }
+        let status = self.node.runtime.status().await.map_err(|error| error.to_string())?;
+        let network = status.conditions.into_iter().find(|condition| condition.r#type == "NetworkReady");
+        match network.filter(|network| !network.status) {
+            None => Ok(()),
+            Some(network) => Err(format!(
+                "network is not ready: container runtime network not ready: NetworkReady=false reason:{} message:{}",
+                network.reason, network.message
+            )),
+        }
     }
 
     pub(super) fn sandbox_config(&self, attempt: u32) -> PodSandboxConfig {

@@ -46,7 +46,7 @@ impl Step {
             };
             node.event(&self.pod, container, "Warning", "Failed", text);
         })?;
-        let config = self.container_config(container, restart_count, &image, &sandbox.id).await;
+        let config = self.container_config(container, restart_count, &image).await;
         let config = config.map_err(|message| self.failure(container, "CreateContainerConfigError", message))?;
         let id = self.create(container, &sandbox.id, config, sandbox_config).await?;
         if let Some(finished) = finished {
@@ -89,13 +89,12 @@ impl Step {
         container: &Container,
         restart_count: i32,
         image: &Image,
-        sandbox: &str,
     ) -> Result<ContainerConfig, String> {
         let (node, pod) = (&self.node, &self.pod);
         let sources = environment::Sources {
             config_maps: node.objects.config_maps(pod).await,
             secrets: node.objects.secrets(pod).await,
-            services: node.services_for(pod),
+            services: node.services_for(pod).await,
             addresses: self.addresses(),
             allocatable: node.allocatable.clone(),
         };
@@ -108,13 +107,9 @@ impl Step {
         let mounts = self.mounts(container, &volumes, &variables)?;
         let user = ImageUser { uid: image.uid.map(|uid| uid.value), name: image.username.clone() };
         let user = if user.name.is_empty() && user.uid.is_none() { ImageUser { uid: Some(0), ..user } } else { user };
-        let mut security = security::container(pod, container, &user, &node.directories.seccomp(), &[])?;
-        if let Some(options) = &mut security.namespace_options {
-            options.target_id = String::new();
-        }
+        let security = security::container(pod, container, &user, &node.directories.seccomp(), &[])?;
         let dir = node.directories.logs_of(pod).join(&container.name);
-        std::fs::create_dir_all(&dir)
-            .map_err(|error| format!("making {}: {error} (sandbox {sandbox})", dir.display()))?;
+        std::fs::create_dir_all(&dir).map_err(|error| format!("making {}: {error}", dir.display()))?;
         let parts = Parts {
             restart_count,
             image_ref: image.id.clone(),

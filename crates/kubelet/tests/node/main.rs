@@ -6,3 +6,4 @@ mod authority;
 mod lifecycle;
 mod machine;
 mod streams;
+mod volumes;
