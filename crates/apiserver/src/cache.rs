@@ -13,7 +13,7 @@ mod resource;
 mod selection;
 mod watcher;
 
-pub use event::{Event, Line, encode};
+pub use event::{Event, Line, encode, frame};
 pub use item::{Form, Item};
 pub use resource::{ResourceCache, Snapshot};
 pub use selection::Selection;

@@ -3,7 +3,7 @@
 use kinds::Kind;
 use machinery::field::quote;
 use machinery::schema::{self, DecodeError, FieldValidation, Message};
-use machinery::{Status, Value, json, meta, yaml};
+use machinery::{Status, Value, json, meta, proto, yaml};
 
 use crate::call::Call;
 use crate::negotiate::{self, Sent};
@@ -58,7 +58,7 @@ pub fn typed(
     validation: FieldValidation,
 ) -> Result<Value, Status> {
     let sent = negotiate::sent(call.header(http::header::CONTENT_TYPE))?;
-    let (mut object, doubled) = parse(sent, body, validation).map_err(|why| unrecognized(expected, &why, body))?;
+    let (mut object, doubled) = parse(sent, expected, body, validation)?;
     let unnamed = |text: &str| text.is_empty();
     if object.as_object().is_some() {
         let version = expected.api_version();
@@ -109,16 +109,42 @@ pub fn message_of(kind: &Kind) -> Option<&'static Message> {
     schema::message(kind.schema)
 }
 
-fn parse(sent: Sent, body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>), String> {
-    match sent {
-        Sent::Json if validation == FieldValidation::Ignore => json::parse(body).map(|value| (value, Vec::new())),
-        Sent::Json => json::parse_with_duplicates(body).map(|value| (value, Vec::new())),
-        Sent::Yaml => {
-            let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-            return yaml::parse_strict(text).map_err(|error| error.to_string());
-        }
+/// Reads a tree; gives what it holds twice.
+fn parse(
+    sent: Sent,
+    expected: Expected<'_>,
+    body: &[u8],
+    validation: FieldValidation,
+) -> Result<(Value, Vec<String>), Status> {
+    let parsed = match sent {
+        Sent::Protobuf => return from_protobuf(expected, body).map(|value| (value, Vec::new())),
+        Sent::Yaml => match std::str::from_utf8(body) {
+            Ok(text) => yaml::parse_strict(text).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        },
+        Sent::Json if validation == FieldValidation::Ignore => json_value(json::parse(body)),
+        Sent::Json => json_value(json::parse_with_duplicates(body)),
+    };
+    parsed.map_err(|why| unrecognized(expected, &why, body))
+}
+
+fn json_value(parsed: Result<Value, json::Error>) -> Result<(Value, Vec<String>), String> {
+    match parsed {
+        Ok(value) => Ok((value, Vec::new())),
+        Err(error) => Err(format!("couldn't get version/kind; json parse error: {error}")),
     }
-    .map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))
+}
+
+/// Reads an object of the type that its envelope names. Fields that nobody knows are skipped, whatever the request says.
+fn from_protobuf(expected: Expected<'_>, body: &[u8]) -> Result<Value, Status> {
+    let mut envelope = proto::open(body).map_err(|error| unrecognized(expected, &error.to_string(), body))?;
+    if envelope.kind.is_empty() {
+        (envelope.api_version, envelope.kind) = (expected.api_version(), expected.kind.to_owned());
+    }
+    let (group, version) = envelope.api_version.split_once('/').unwrap_or(("", &envelope.api_version));
+    let found = Expected { group, version, kind: &envelope.kind };
+    let message = schema::of_kind(group, version, &envelope.kind).ok_or_else(|| not_registered(found, expected))?;
+    proto::decode(message, &envelope).map_err(|error| handled(found, expected, &error.to_string()))
 }
 
 /// Refuses an object that says it is of another type.
@@ -129,17 +155,7 @@ fn check_type(object: &mut Value, expected: Expected<'_>, validation: FieldValid
     }
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
     let found = Expected { group, version, kind: &kind };
-    let handled = |why: String| {
-        let version = quote(version);
-        Status::bad_request(format!("{kind} in version {version} cannot be handled as a {}: {why}", expected.kind))
-    };
-    let Some(message) = schema::of_kind(group, version, &kind) else {
-        return Err(handled(format!(
-            "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
-            quote(&kind),
-            quote(&api_version)
-        )));
-    };
+    let message = schema::of_kind(group, version, &kind).ok_or_else(|| not_registered(found, expected))?;
     if let Err(error) = schema::decode(message, object, validation) {
         return Err(cannot_be_handled(&error, found));
     }
@@ -153,13 +169,24 @@ fn check_type(object: &mut Value, expected: Expected<'_>, validation: FieldValid
         "" => "core",
         group => group.split('.').next().unwrap_or_default(),
     };
-    Err(handled(format!("converting ({version}.{kind}) to ({package}.{}): unknown conversion", expected.kind)))
+    let why = format!("converting ({version}.{kind}) to ({package}.{}): unknown conversion", expected.kind);
+    Err(handled(found, expected, &why))
+}
+
+fn not_registered(found: Expected<'_>, expected: Expected<'_>) -> Status {
+    let (kind, version) = (quote(found.kind), quote(&found.api_version()));
+    let scheme = "scheme \"pkg/api/legacyscheme/scheme.go:30\"";
+    handled(found, expected, &format!("no kind {kind} is registered for version {version} in {scheme}"))
+}
+
+fn handled(found: Expected<'_>, expected: Expected<'_>, why: &str) -> Status {
+    let (kind, version) = (found.kind, quote(found.version));
+    Status::bad_request(format!("{kind} in version {version} cannot be handled as a {}: {why}", expected.kind))
 }
 
 /// The answer to a body that does not fit its type.
 pub fn cannot_be_handled(error: &DecodeError, expected: Expected<'_>) -> Status {
-    let (kind, version) = (expected.kind, quote(expected.version));
-    Status::bad_request(format!("{kind} in version {version} cannot be handled as a {kind}: {error}"))
+    handled(expected, expected, &error.to_string())
 }
 
 fn unrecognized(expected: Expected<'_>, why: &str, body: &[u8]) -> Status {
@@ -185,6 +212,5 @@ fn summary(body: &[u8]) -> String {
 pub fn untyped(call: &Call, body: &[u8], kind: &str) -> Result<Value, Status> {
     let sent = negotiate::sent(call.header(http::header::CONTENT_TYPE))?;
     let expected = Expected { group: "", version: "v1", kind };
-    let parsed = parse(sent, body, FieldValidation::Ignore).map_err(|why| unrecognized(expected, &why, body))?;
-    Ok(parsed.0)
+    parse(sent, expected, body, FieldValidation::Ignore).map(|(value, _)| value)
 }

@@ -1,6 +1,7 @@
 //! Which representation the client wants (Accept) and which one it sent (Content-Type).
 
 use machinery::Status;
+use machinery::status::Details;
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,6 +13,8 @@ pub enum Encoding {
     JsonPretty,
     /// YAML.
     Yaml,
+    /// Protobuf, in Kubernetes' envelope.
+    Protobuf,
 }
 
 /// What an object is turned into before it is written.
@@ -35,22 +38,36 @@ pub struct Accepted {
     pub shape: Shape,
 }
 
+/// The media type of protobuf.
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// The media types of plain answers.
-const OFFERED: [&str; 2] = ["application/json", "application/yaml"];
+const OFFERED: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
 
 /// Those of watches.
-const OFFERED_WATCH: [&str; 3] = ["application/json", "application/yaml", "application/json;stream=watch"];
+const OFFERED_WATCH: [&str; 2] = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
 
 /// Answers that can only be plain objects (discovery, for example): the shape must be whole.
 ///
 /// # Errors
 /// 406 when nothing that is offered is accepted.
 pub fn plain(accept: &str, pretty: bool) -> Result<Encoding, Status> {
+    check_route(accept, &OFFERED)?;
     let found = clauses(accept).into_iter().find_map(|clause| match clause.shape(&[]) {
         Some(Shape::Whole) => clause.encoding(),
         _ => None,
     });
     found.map(|encoding| prettier(encoding, pretty)).ok_or_else(|| Status::not_acceptable(&OFFERED))
+}
+
+/// Refuses what names none of the types that a path has at all; `*/*` is understood, `application/*` is not.
+fn check_route(accept: &str, offered: &[&str]) -> Result<(), Status> {
+    let known = |clause: &Clause<'_>| clause.media == "*/*" || offered.contains(&clause.media);
+    if clauses(accept).iter().any(known) {
+        return Ok(());
+    }
+    let text = format!("406: Not Acceptable\n\nAvailable representations: {}", offered.join(", "));
+    Err(Status::new(406, "NotAcceptable", text).with_details(Details::default()))
 }
 
 /// Answers that are API objects: `as=Table` and the metadata forms are understood.
@@ -60,15 +77,20 @@ pub fn plain(accept: &str, pretty: bool) -> Result<Encoding, Status> {
 pub fn objects(accept: &str, pretty: bool, is_list: bool, is_watch: bool) -> Result<Accepted, Status> {
     let metadata = if is_list { "PartialObjectMetadataList" } else { "PartialObjectMetadata" };
     let transforms: &[(&str, Shape)] = &[("Table", Shape::Table), (metadata, Shape::PartialMetadata)];
+    let route = if is_list || is_watch { [&OFFERED[..], &OFFERED_WATCH].concat() } else { OFFERED.to_vec() };
+    check_route(accept, &route)?;
     for clause in clauses(accept) {
-        if !is_watch && clause.parameter("stream").is_some() {
+        if clause.parameter("stream").is_some_and(|stream| stream != "watch") {
             continue;
         }
         if let (Some(encoding), Some(shape)) = (clause.encoding(), clause.shape(transforms)) {
+            if is_watch && encoding == Encoding::Yaml {
+                break;
+            }
             return Ok(Accepted { encoding: prettier(encoding, pretty), shape });
         }
     }
-    Err(Status::not_acceptable(if is_watch { &OFFERED_WATCH } else { &OFFERED }))
+    Err(Status::not_acceptable(if is_watch { &OFFERED_WATCH[..] } else { &OFFERED }))
 }
 
 /// The encoding for an error: what the client would take, else JSON.
@@ -84,6 +106,8 @@ pub enum Sent {
     Json,
     /// YAML.
     Yaml,
+    /// Protobuf.
+    Protobuf,
 }
 
 /// Reads a Content-Type; a missing one means JSON.
@@ -94,6 +118,7 @@ pub fn sent(content_type: &str) -> Result<Sent, Status> {
     match media_type(content_type).as_str() {
         "" | "application/json" => Ok(Sent::Json),
         "application/yaml" => Ok(Sent::Yaml),
+        PROTOBUF => Ok(Sent::Protobuf),
         _ => Err(Status::unsupported_media_type(&OFFERED)),
     }
 }
@@ -120,6 +145,7 @@ impl Clause<'_> {
             "application/json" if pretty => Some(Encoding::JsonPretty),
             "application/json" | "*/*" | "application/*" => Some(Encoding::Json),
             "application/yaml" => Some(Encoding::Yaml),
+            PROTOBUF => Some(Encoding::Protobuf),
             _ => None,
         }
     }
@@ -131,7 +157,9 @@ impl Clause<'_> {
         if !known {
             return None;
         }
-        transforms.iter().find(|(name, _)| *name == kind).map(|(_, shape)| *shape)
+        let found = transforms.iter().find(|(name, _)| *name == kind).map(|(_, shape)| *shape);
+        // Tables have no form in protobuf.
+        found.filter(|shape| *shape != Shape::Table || self.media != PROTOBUF)
     }
 }
 
@@ -169,11 +197,32 @@ mod tests {
         let go = "application/vnd.kubernetes.protobuf,application/json";
         let metadata = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
         assert_eq!(objects(kubectl, false, true, false).unwrap().shape, Shape::Table);
-        assert_eq!(objects(go, true, true, false).unwrap().encoding, Encoding::JsonPretty);
+        assert_eq!(objects(go, true, true, false).unwrap().encoding, Encoding::Protobuf);
+        let both = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json;pretty=1";
+        assert_eq!(objects(both, false, true, false).unwrap().encoding, Encoding::JsonPretty);
         assert_eq!(objects(metadata, false, false, false).unwrap().shape, Shape::PartialMetadata);
         assert_eq!(objects(metadata, false, true, false).unwrap_err().code, 406);
         assert_eq!(objects("", false, true, false).unwrap(), Accepted::default());
-        assert_eq!(objects("text/plain", false, true, true).unwrap_err().code, 406);
+        assert_eq!(objects("application/json;stream=watch", false, true, true).unwrap(), Accepted::default());
+        let text = |accept: &str, is_watch| objects(accept, false, is_watch, is_watch).unwrap_err().message;
+        expect_test::expect![[r#"
+            406: Not Acceptable
+
+            Available representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch
+            406: Not Acceptable
+
+            Available representations: application/json, application/yaml, application/vnd.kubernetes.protobuf
+            only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch
+            only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"#]]
+        .assert_eq(
+            &[
+                text("text/plain", true),
+                text("application/*", false),
+                text("application/yaml", true),
+                text("application/json;as=Odd;v=v1;g=meta.k8s.io", false),
+            ]
+            .join("\n"),
+        );
         assert_eq!(plain("application/json;q=0.1,application/yaml", false).unwrap(), Encoding::Yaml);
         assert_eq!(sent("text/plain; charset=utf-8").unwrap_err().code, 415);
     }

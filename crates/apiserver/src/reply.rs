@@ -7,9 +7,9 @@ use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use machinery::{Status, Value, json};
+use machinery::{Status, Value, json, meta, proto, schema};
 
-use crate::negotiate::Encoding;
+use crate::negotiate::{Encoding, PROTOBUF};
 
 /// Any error of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -47,10 +47,14 @@ pub fn text(code: StatusCode, text: impl Into<String>) -> Reply {
     with_type(code, "text/plain; charset=utf-8", full(text.into()))
 }
 
-/// An object in the encoding asked for.
+/// An object in the encoding asked for. What has no form in protobuf (a table, the version) is JSON to all.
 #[must_use]
 pub fn object(code: StatusCode, value: &Value, encoding: Encoding) -> Reply {
     match encoding {
+        Encoding::Protobuf => match protobuf(value) {
+            Some(bytes) => with_type(code, PROTOBUF, full(bytes)),
+            None => object(code, value, Encoding::Json),
+        },
         Encoding::Json => {
             let mut bytes = json::to_vec(value);
             bytes.push(b'\n');
@@ -63,6 +67,19 @@ pub fn object(code: StatusCode, value: &Value, encoding: Encoding) -> Reply {
         }
         Encoding::Yaml => with_type(code, "application/yaml", full(machinery::yaml::to_string(value))),
     }
+}
+
+/// An object as protobuf, if it has such a form.
+#[must_use]
+pub fn protobuf(value: &Value) -> Option<Vec<u8>> {
+    let api_version = meta::api_version(value);
+    let (group, version) = match api_version {
+        // The core group's list of resources does not say its own version.
+        "" => ("", "v1"),
+        other => other.split_once('/').unwrap_or(("", other)),
+    };
+    let message = schema::of_kind(group, version, meta::kind(value))?;
+    Some(proto::encode(message, value))
 }
 
 /// An error, with the headers that go with it.

@@ -3,6 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use kinds::Kind;
+use machinery::proto;
+use machinery::schema::Message;
 use store::Revision;
 
 use super::{Form, Item, Selection};
@@ -41,13 +44,15 @@ pub struct Event {
     pub previous: Option<Arc<Item>>,
     whole: [OnceLock<Bytes>; 3],
     partial: [OnceLock<Bytes>; 3],
+    whole_protobuf: [OnceLock<Bytes>; 3],
 }
 
 impl Event {
     /// A change at `revision`.
     #[must_use]
     pub fn new(revision: Revision, item: Option<Arc<Item>>, previous: Option<Arc<Item>>) -> Self {
-        Self { revision, item, previous, whole: Default::default(), partial: Default::default() }
+        let (whole, partial, whole_protobuf) = Default::default();
+        Self { revision, item, previous, whole, partial, whole_protobuf }
     }
 
     /// What a watcher of `selection` is told; nothing if the object was and is out of its view.
@@ -76,6 +81,20 @@ impl Event {
         let lines = if form == Form::Partial { &self.partial } else { &self.whole };
         lines[line as usize].get_or_init(|| encode(line, self.shown(line), form, self.revision)).clone()
     }
+
+    /// The frame in protobuf.
+    #[must_use]
+    pub fn protobuf(&self, line: Line, kind: &Kind, message: &Message) -> Bytes {
+        let encode = || frame(line, kind, message, self.shown(line), self.revision);
+        self.whole_protobuf[line as usize].get_or_init(encode).clone()
+    }
+}
+
+/// The frame of an event in protobuf; the object is in its envelope.
+#[must_use]
+pub fn frame(line: Line, kind: &Kind, message: &Message, item: &Item, revision: Revision) -> Bytes {
+    let object = proto::wrap(&kind.api_version(), kind.kind, &item.protobuf(message, revision));
+    proto::watch_frame(line.word(), &object).into()
 }
 
 /// `{"type":"ADDED","object":{…}}` and a line end.

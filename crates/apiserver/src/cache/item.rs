@@ -3,12 +3,13 @@
 //! Invariant: the bytes begin `{"kind":…,"apiVersion":…,"metadata":{` and hold no resourceVersion; it is written in right
 //! there, so that no read and no write has to parse.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kinds::Kind;
 use machinery::labels::Labels;
-use machinery::{Text, Value, json, meta};
+use machinery::schema::Message;
+use machinery::{Text, Value, json, meta, proto};
 use store::Revision;
 
 const METADATA: &[u8] = b"\"metadata\":{";
@@ -41,6 +42,8 @@ pub struct Item {
     /// The values of the kind's selectable fields, in their order.
     fields: Box<[Text]>,
     metadata_at: usize,
+    /// The object in protobuf, once somebody has asked for it.
+    protobuf: OnceLock<Bytes>,
 }
 
 impl Labels for Item {
@@ -80,6 +83,7 @@ impl Item {
             labels,
             fields: kind.selectable.iter().map(|field| (field.get)(object)).collect(),
             metadata_at: at,
+            protobuf: OnceLock::new(),
         }
     }
 
@@ -87,6 +91,13 @@ impl Item {
     #[must_use]
     pub fn value(&self) -> Value {
         crate::storage::decode(&self.bytes, self.revision)
+    }
+
+    /// The object as of `revision` in protobuf, without an envelope.
+    #[must_use]
+    pub fn protobuf(&self, message: &Message, revision: Revision) -> Bytes {
+        let encode = || proto::encode_bare(message, &crate::storage::decode(&self.bytes, revision)).into();
+        if revision == self.revision { self.protobuf.get_or_init(encode).clone() } else { encode() }
     }
 
     /// The value of a selectable field by its place in the kind's list.

@@ -6,19 +6,20 @@ use bytes::Bytes;
 use futures::stream;
 use http::StatusCode;
 use kinds::Kind;
-use machinery::{Status, Value, json, value};
+use machinery::schema::{self, Message};
+use machinery::{Status, Value, json, proto, value};
 use store::{Range, Revision};
 
 use super::continuation::Continuation;
 use crate::cache::{Form, Item, ResourceCache, Selection};
 use crate::call::Call;
-use crate::negotiate::{Encoding, Shape};
+use crate::negotiate::{Encoding, PROTOBUF, Shape};
 use crate::objects::Objects;
 use crate::options::{ListOptions, VersionMatch};
 use crate::reply::{self, Body, Reply};
-use crate::respond;
 use crate::server::Server;
 use crate::storage;
+use crate::{codec, respond};
 
 /// A list is sent in pieces of about this size.
 const PIECE_BYTES: usize = 128 * 1024;
@@ -60,6 +61,12 @@ pub async fn list(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Res
     if accepted.encoding == Encoding::Json && accepted.shape != Shape::Table && !page.is_empty_partial(accepted.shape) {
         let form = if accepted.shape == Shape::PartialMetadata { Form::Partial } else { Form::ListItem };
         return Ok(reply::with_type(StatusCode::OK, "application/json", page.stream(kind, form)));
+    }
+    let list_message = schema::of_kind(kind.group, kind.version, &kind.list_kind());
+    if let (Encoding::Protobuf, Shape::Whole, Some(list), Some(item)) =
+        (accepted.encoding, accepted.shape, list_message, codec::message_of(kind))
+    {
+        return Ok(reply::with_type(StatusCode::OK, PROTOBUF, page.stream_protobuf(kind, list, item)));
     }
     let objects = page.items.iter().map(|item| item.value()).collect();
     respond::list(server, call, kind, objects, page.metadata(), accepted)
@@ -228,23 +235,47 @@ impl Page {
         let mut head = format!(r#"{{"kind":"{list}","apiVersion":"{version}","metadata":"#).into_bytes();
         json::write(&self.metadata(), &mut head);
         head.extend_from_slice(br#","items":["#);
-        let state = (head, self.items.into_iter(), true, false);
-        reply::streamed(stream::unfold(state, move |(mut piece, mut items, mut first, done)| async move {
-            if done {
-                return None;
+        let mut first = true;
+        in_pieces(head, b"]}\n", self.items.into_iter(), move |item, piece| {
+            if !std::mem::take(&mut first) {
+                piece.push(b',');
             }
-            while piece.len() < PIECE_BYTES {
-                let Some(item) = items.next() else {
-                    piece.extend_from_slice(b"]}\n");
-                    return Some((Ok(Bytes::from(piece)), (Vec::new(), items, false, true)));
-                };
-                if !std::mem::take(&mut first) {
-                    piece.push(b',');
-                }
-                item.write(form, item.revision, &mut piece);
-            }
-            let next = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
-            Some((Ok(Bytes::from(piece)), (next, items, false, false)))
-        }))
+            item.write(form, item.revision, piece);
+        })
     }
+
+    /// The list as protobuf; each object is encoded once for all who ask for it.
+    fn stream_protobuf(self, kind: &Kind, list: &Message, item: &Message) -> Body {
+        let head = value!({
+            "kind": (kind.list_kind()),
+            "apiVersion": (kind.api_version()),
+            "metadata": (self.metadata()),
+        });
+        let items: Vec<Bytes> = self.items.iter().map(|found| found.protobuf(item, found.revision)).collect();
+        let length = items.iter().map(|bare| proto::item_bytes(bare.len())).sum();
+        let (head, tail) = proto::list_around(list, &head, length);
+        in_pieces(head, tail, items.into_iter(), |bare, piece| proto::put_item(&bare, piece))
+    }
+}
+
+/// Sends `head`, what `write` makes of the items, and `tail`, piece by piece.
+fn in_pieces<I: Send + 'static>(
+    head: Vec<u8>,
+    tail: &'static [u8],
+    items: impl Iterator<Item = I> + Send + 'static,
+    write: impl FnMut(I, &mut Vec<u8>) + Send + 'static,
+) -> Body {
+    let state = Some((head, items, write));
+    reply::streamed(stream::unfold(state, move |state| async move {
+        let (mut piece, mut items, mut write) = state?;
+        while piece.len() < PIECE_BYTES {
+            let Some(item) = items.next() else {
+                piece.extend_from_slice(tail);
+                return Some((Ok(Bytes::from(piece)), None));
+            };
+            write(item, &mut piece);
+        }
+        let next = Vec::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
+        Some((Ok(Bytes::from(piece)), Some((next, items, write))))
+    }))
 }

@@ -7,12 +7,14 @@ use bytes::Bytes;
 use futures::stream;
 use http::StatusCode;
 use kinds::Kind;
-use machinery::{Status, Value, json, meta, value};
+use machinery::schema::Message;
+use machinery::{Status, Value, json, meta, proto, value};
 use store::Revision;
 
 use super::list::{cache_of, version, view};
 use crate::cache::{Begin, Event, Form, Item, Line, Next, Selection, Watcher};
 use crate::call::Call;
+use crate::codec;
 use crate::metrics::Open;
 use crate::negotiate::{Encoding, Shape};
 use crate::options::ListOptions;
@@ -29,9 +31,6 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// Wrong options; a version that is gone is an event of the stream.
 pub async fn watch(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Result<Reply, Status> {
     let accepted = call.accepts_watch()?;
-    if accepted.encoding == Encoding::Yaml {
-        return Err(Status::not_acceptable(&["application/json", "application/json;stream=watch"]));
-    }
     let options = ListOptions::parse(&watching(call))?;
     let mut selection = Selection::parse(kind, &call.info.namespace, &options.label_selector, &options.field_selector)?;
     if call.info.parts.len() > 1 {
@@ -50,6 +49,7 @@ pub async fn watch(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Re
         kind,
         selection,
         shape: accepted.shape,
+        message: codec::message_of(kind).filter(|_| accepted.encoding == Encoding::Protobuf),
         include,
         marks,
         initial_mark: options.send_initial_events == Some(true) && marks,
@@ -58,12 +58,15 @@ pub async fn watch(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Re
         open: server.metrics.open(&call.info),
         server: server.clone(),
     };
+    let is_protobuf = stream.message.is_some();
     let lines = stream::unfold(Some(stream), |stream| async move {
         let mut stream = stream?;
         let (line, more) = stream.next().await?;
         Some((Ok(line), more.then_some(stream)))
     });
-    Ok(reply::with_type(StatusCode::OK, "application/json", reply::streamed(lines)))
+    let content_type =
+        if is_protobuf { "application/vnd.kubernetes.protobuf;stream=watch" } else { "application/json" };
+    Ok(reply::with_type(StatusCode::OK, content_type, reply::streamed(lines)))
 }
 
 /// The query, with `watch` set where the path says so.
@@ -106,6 +109,8 @@ struct Stream {
     kind: &'static Kind,
     selection: Selection,
     shape: Shape,
+    /// How to write the objects in protobuf, if the client wants that.
+    message: Option<&'static Message>,
     include: Include,
     marks: bool,
     initial_mark: bool,
@@ -121,7 +126,10 @@ impl Stream {
         loop {
             let watcher = match &mut self.watcher {
                 Ok(watcher) => watcher,
-                Err(status) => return Some((line("ERROR", &status.to_value()), false)),
+                Err(status) => {
+                    let status = status.to_value();
+                    return Some((self.line("ERROR", &status), false));
+                }
             };
             let next = tokio::select! {
                 biased;
@@ -144,18 +152,23 @@ impl Stream {
 
     fn initial(&mut self, item: Arc<Item>) -> Option<Bytes> {
         let item = view(&self.server, self.kind, item);
-        self.selection.matches(&item).then(|| match self.shape {
-            Shape::Table => self.table(Line::Added, &item, item.revision),
-            shape => crate::cache::encode(Line::Added, &item, form(shape), item.revision),
+        let (added, revision) = (Line::Added, item.revision);
+        self.selection.matches(&item).then(|| match (self.shape, self.message) {
+            (Shape::Table, _) => self.table(added, &item, revision),
+            (Shape::Whole, Some(message)) => crate::cache::frame(added, self.kind, message, &item, revision),
+            (Shape::PartialMetadata, Some(_)) => self.partial(added, &item, revision),
+            (shape, None) => crate::cache::encode(added, &item, form(shape), revision),
         })
     }
 
     fn change(&mut self, event: Arc<Event>) -> Option<Bytes> {
         let event = self.viewed(event);
         let seen = event.seen_by(&self.selection)?;
-        Some(match self.shape {
-            Shape::Table => self.table(seen, event.shown(seen), event.revision),
-            shape => event.json(seen, form(shape)),
+        Some(match (self.shape, self.message) {
+            (Shape::Table, _) => self.table(seen, event.shown(seen), event.revision),
+            (Shape::Whole, Some(message)) => event.protobuf(seen, self.kind, message),
+            (Shape::PartialMetadata, Some(_)) => self.partial(seen, event.shown(seen), event.revision),
+            (shape, None) => event.json(seen, form(shape)),
         })
     }
 
@@ -165,6 +178,11 @@ impl Stream {
         }
         let view = |item: &Option<Arc<Item>>| item.clone().map(|item| view(&self.server, self.kind, item));
         Arc::new(Event::new(event.revision, view(&event.item), view(&event.previous)))
+    }
+
+    /// An object's metadata in protobuf.
+    fn partial(&self, seen: Line, item: &Item, revision: Revision) -> Bytes {
+        self.line(seen.word(), &table::partial(&crate::storage::decode(&item.bytes, revision)))
     }
 
     /// A table with one row; only the first one has the columns.
@@ -177,7 +195,7 @@ impl Stream {
         if std::mem::replace(&mut self.columns_sent, true) {
             table.set_at(&["columnDefinitions"], Value::Null);
         }
-        line(seen.word(), &table)
+        self.line(seen.word(), &table)
     }
 
     /// An object with nothing but a version: everything up to there has been sent.
@@ -193,16 +211,20 @@ impl Stream {
         if initial_end {
             meta::set_annotation(&mut object, INITIAL_EVENTS_END, "true");
         }
-        line("BOOKMARK", &object)
+        self.line("BOOKMARK", &object)
+    }
+
+    fn line(&self, word: &str, object: &Value) -> Bytes {
+        let protobuf = self.message.and_then(|_| reply::protobuf(object));
+        if let Some(object) = protobuf {
+            return proto::watch_frame(word, &object).into();
+        }
+        let mut out = json::to_vec(&value!({"type": (word), "object": (object.clone())}));
+        out.push(b'\n');
+        out.into()
     }
 }
 
 fn form(shape: Shape) -> Form {
     if shape == Shape::PartialMetadata { Form::Partial } else { Form::Whole }
-}
-
-fn line(word: &str, object: &Value) -> Bytes {
-    let mut out = json::to_vec(&value!({"type": (word), "object": (object.clone())}));
-    out.push(b'\n');
-    out.into()
 }

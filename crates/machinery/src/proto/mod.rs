@@ -82,6 +82,74 @@ pub fn encode(message: &Message, value: &Value) -> Vec<u8> {
     out
 }
 
+/// Writes `value` without an envelope, as it stands in a list.
+#[must_use]
+pub fn encode_bare(message: &Message, value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::message(message, value, &mut out);
+    out
+}
+
+/// Puts what [`encode_bare`] has written into an envelope.
+#[must_use]
+pub fn wrap(api_version: &str, kind: &str, bare: &[u8]) -> Vec<u8> {
+    let (mut out, tail) = head(api_version, kind, bare.len());
+    out.reserve(bare.len() + tail.len());
+    out.extend_from_slice(bare);
+    out.extend_from_slice(tail);
+    out
+}
+
+/// What stands before and after the items of a list. `list` is the list without its items, `items_bytes` the sum of their
+/// [`item_bytes`]; each is written by [`put_item`].
+#[must_use]
+pub fn list_around(message: &Message, list: &Value, items_bytes: usize) -> (Vec<u8>, &'static [u8]) {
+    let bare = encode_bare(message, list);
+    let (mut out, tail) = head(meta::api_version(list), meta::kind(list), bare.len() + items_bytes);
+    out.extend_from_slice(&bare);
+    (out, tail)
+}
+
+/// How many bytes [`put_item`] writes for an item of `bare_bytes` bytes.
+#[must_use]
+pub fn item_bytes(bare_bytes: usize) -> usize {
+    let mut length = Vec::with_capacity(10);
+    wire::put_varint(bare_bytes as u64, &mut length);
+    1 + length.len() + bare_bytes
+}
+
+/// Writes an item of a list, given as [`encode_bare`] has written it.
+pub fn put_item(bare: &[u8], out: &mut Vec<u8>) {
+    wire::put_bytes(LIST_ITEMS, bare, out);
+}
+
+/// A watch event with the four bytes of its length before it; `object` is in its envelope.
+#[must_use]
+pub fn watch_frame(word: &str, object: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; 4];
+    out.reserve(object.len() + word.len() + 24);
+    wire::put_bytes(1, word.as_bytes(), &mut out);
+    wire::put_nested(2, &mut out, |out| wire::put_bytes(1, object, out));
+    let length = u32::try_from(out.len() - 4).unwrap_or(u32::MAX);
+    out[..4].copy_from_slice(&length.to_be_bytes());
+    out
+}
+
+/// The number of every list's items.
+const LIST_ITEMS: u32 = 2;
+
+/// An envelope up to its object of `bare_bytes` bytes, and the rest of it.
+fn head(api_version: &str, kind: &str, bare_bytes: usize) -> (Vec<u8>, &'static [u8]) {
+    let mut out = MAGIC.to_vec();
+    wire::put_nested(1, &mut out, |out| {
+        wire::put_bytes(1, api_version.as_bytes(), out);
+        wire::put_bytes(2, kind.as_bytes(), out);
+    });
+    out.push(2 << 3 | 2);
+    wire::put_varint(bare_bytes as u64, &mut out);
+    (out, &[3 << 3 | 2, 0, 4 << 3 | 2, 0])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +208,25 @@ mod tests {
             "CustomResourceDefinition",
             r#"{"spec":{"versions":[{"name":"v1","schema":{"openAPIV3Schema":{"type":"object","maximum":1.5,"enum":[1,"a",null],"additionalProperties":{"type":"string"},"items":{"type":"string"},"properties":{"x":{"default":{"a":1},"additionalProperties":true}}}}}]}}"#,
         );
+    }
+
+    #[test]
+    fn lists_item_by_item_and_frames() {
+        let list = json::parse(
+            br#"{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":"a"}},{"metadata":{"name":"b"},"data":{"k":"v"}}]}"#,
+        )
+        .unwrap();
+        let (message, item) =
+            (schema::of_kind("", "v1", "ConfigMapList").unwrap(), schema::of_kind("", "v1", "ConfigMap").unwrap());
+        let bare: Vec<Vec<u8>> = list.items_at(&["items"]).iter().map(|value| encode_bare(item, value)).collect();
+        let mut head = list.clone();
+        head.remove_at(&["items"]);
+        let (mut out, tail) = list_around(message, &head, bare.iter().map(|bare| item_bytes(bare.len())).sum());
+        bare.iter().for_each(|bare| put_item(bare, &mut out));
+        out.extend_from_slice(tail);
+        assert_eq!(out, encode(message, &list));
+        assert_eq!(wrap("v1", "ConfigMapList", open(&out).unwrap().raw), out);
+        assert_eq!(watch_frame("ADDED", b"k8s"), b"\0\0\0\x0e\x0a\x05ADDED\x12\x05\x0a\x03k8s");
     }
 
     #[test]

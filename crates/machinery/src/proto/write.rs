@@ -14,7 +14,7 @@ pub(super) fn envelope(shape: &Message, value: &Value, out: &mut Vec<u8>) {
     put_bytes(4, b"", out);
 }
 
-fn message(shape: &Message, value: &Value, out: &mut Vec<u8>) {
+pub(super) fn message(shape: &Message, value: &Value, out: &mut Vec<u8>) {
     let nothing = Object::new();
     let object = value.as_object().unwrap_or(&nothing);
     let is_embedded = |at: usize| {
