@@ -18,6 +18,8 @@ mod flow;
 mod health;
 pub mod http;
 mod identity;
+mod kubelet;
+pub mod kubelet_tls;
 mod metrics;
 mod negotiate;
 mod objects;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{CancellationToken, Clock, Random};
+use base::{CancellationToken, Clock, Random, Tasks};
+use parking_lot::Mutex;
+use rustls::ClientConfig;
 use store::Store;
 
 use crate::access::{self, Access};
@@ -30,6 +32,8 @@ pub struct Options {
     pub service_range: ipnet::IpNet,
     /// History older than this is forgotten.
     pub compaction_interval: Duration,
+    /// How the server shows itself to kubelets and what it takes from them; without it there are no logs, no exec.
+    pub kubelet_tls: Option<Arc<ClientConfig>>,
 }
 
 impl Default for Options {
@@ -42,6 +46,7 @@ impl Default for Options {
             event_ttl: Duration::from_secs(3600),
             service_range: ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 16).into(),
             compaction_interval: Duration::from_secs(300),
+            kubelet_tls: None,
         }
     }
 }
@@ -66,6 +71,8 @@ pub struct Server {
     pub flow: Flow,
     /// What is counted.
     pub metrics: Metrics,
+    /// Connections to kubelets that are handed through.
+    pub tunnels: Mutex<Tasks>,
     /// Ends watches and connections when the server ends.
     pub stop: CancellationToken,
 }
@@ -88,6 +95,7 @@ impl Server {
         let access = Access::new(access, authorizer, cacher.clone(), clock.clone(), random.clone());
         let flow = Flow::new(options.max_requests_in_flight, options.max_mutating_requests_in_flight);
         let stop = CancellationToken::new();
-        Self { store, cacher, options, clock, random, access, allocator, flow, metrics: Metrics::new(), stop }
+        let (metrics, tunnels) = (Metrics::new(), Mutex::new(Tasks::new()));
+        Self { store, cacher, options, clock, random, access, allocator, flow, metrics, tunnels, stop }
     }
 }

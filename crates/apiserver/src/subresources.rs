@@ -1,7 +1,10 @@
 //! What is below an object's path.
 
 mod binding;
+mod connect;
 mod eviction;
+mod log;
+mod proxy;
 mod scale;
 mod status;
 mod token;
@@ -26,10 +29,18 @@ pub async fn serve(
     subresource: &'static Subresource,
     body: Body,
 ) -> Result<Reply, Status> {
-    if !subresource.verbs.contains(&call.info.verb.as_str()) || call.info.parts.len() != 3 {
+    if !subresource.verbs.contains(&call.info.verb.as_str()) {
         return Err(Status::method_not_allowed());
     }
+    if call.info.parts.len() != 3 && subresource.name != "proxy" {
+        return Err(Status::no_such_resource());
+    }
     match subresource.body.2 {
+        _ if subresource.name == "log" => log::get(server, call, kind).await,
+        "PodExecOptions" | "PodAttachOptions" | "PodPortForwardOptions" => {
+            connect::serve(server, call, kind, subresource, body).await
+        }
+        "PodProxyOptions" | "ServiceProxyOptions" | "NodeProxyOptions" => proxy::serve(server, call, kind, body).await,
         "" => status::serve(server, call, kind, subresource, body).await,
         "Binding" => binding::create(server, call, kind, body).await,
         "Eviction" => eviction::create(server, call, kind, body).await,
