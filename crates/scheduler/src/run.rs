@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use base::{Instant, Tasks};
-use client::{ApiError, Context, Informer, InformerOptions, Object};
+use client::{ApiError, Context, EventApi, Informer, InformerOptions, Object, Occurrence, Recorder};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use machinery::value;
 use tokio::sync::mpsc;
@@ -34,7 +34,8 @@ pub async fn run(context: Context, profile: Profile) {
     tasks.spawn("pods", pods.clone().run(context.clone(), InformerOptions::default()));
     let synced = async { tokio::join!(nodes.synced(), pods.synced()) };
     if context.cancel.run_until_cancelled(synced).await.is_some() {
-        Scheduler::new(context, profile).run(&nodes, &pods).await;
+        let recorder = Recorder::start(&context, &mut tasks, EventApi::Events, &profile.scheduler_name, "");
+        Scheduler::new(context, profile, recorder).run(&nodes, &pods).await;
     }
     tasks.join_all().await;
 }
@@ -57,6 +58,7 @@ struct Bound {
 struct Scheduler {
     context: Context,
     profile: Profile,
+    recorder: Recorder,
     snapshot: Snapshot,
     queue: Queue,
     /// Pods whose binding is under way or not seen yet, with their uid.
@@ -66,9 +68,9 @@ struct Scheduler {
 }
 
 impl Scheduler {
-    fn new(context: Context, profile: Profile) -> Self {
+    fn new(context: Context, profile: Profile, recorder: Recorder) -> Self {
         let (snapshot, queue, bindings) = (Snapshot::default(), Queue::default(), Tasks::new());
-        Self { context, profile, snapshot, queue, assumed: HashMap::new(), bindings, start: 0 }
+        Self { context, profile, recorder, snapshot, queue, assumed: HashMap::new(), bindings, start: 0 }
     }
 
     async fn run(mut self, nodes: &Informer<Node>, pods: &Informer<Pod>) {
@@ -161,10 +163,14 @@ impl Scheduler {
         let uid = pod.pod.uid().to_owned();
         self.assumed.insert(key.clone(), uid.clone());
         self.snapshot.set_pod(&key, &node, pod.clone());
-        let client = self.context.client.clone();
+        let (client, recorder) = (self.context.client.clone(), self.recorder.clone());
         self.bindings.spawn("bind", async move {
             let pod = &pod.pod;
             let result = client.bind(pod.namespace(), pod.name(), &uid, &node).await;
+            if result.is_ok() {
+                let message = format!("Successfully assigned {key} to {node}");
+                recorder.record(occurrence(pod, "Normal", "Scheduled", "Binding", message));
+            }
             // The receiver is gone only when the scheduler stops.
             drop(sender.send(Bound { key, uid, result }).await);
         });
@@ -191,6 +197,7 @@ impl Scheduler {
     fn reject(&mut self, key: &str, pod: &PodInfo, diagnosis: Diagnosis) {
         let message = diagnosis.message();
         self.queue.rejected(key, diagnosis.plugins, self.context.clock.instant());
+        self.recorder.record(occurrence(&pod.pod, "Warning", "FailedScheduling", "Scheduling", message.clone()));
         if condition_says(&pod.pod, &message) {
             return;
         }
@@ -208,6 +215,11 @@ impl Scheduler {
             }
         });
     }
+}
+
+fn occurrence(pod: &Pod, event_type: &'static str, reason: &str, action: &str, message: String) -> Occurrence {
+    let (reason, action) = (reason.to_owned(), action.to_owned());
+    Occurrence { regarding: client::reference(pod), event_type, reason, action, message, ..Occurrence::default() }
 }
 
 /// Waits for `deadline`; for ever without one.
