@@ -1,0 +1,42 @@
+//! What `kubectl get` shows of the cluster.
+
+use anyhow::{Result, ensure};
+
+use crate::cluster::Cluster;
+use crate::manifests;
+
+/// The node is ready, with its address, system and runtime; the tests' namespace is made.
+pub fn shown(cluster: &Cluster) -> Result<()> {
+    let table = cluster.kubectl("get nodes -o wide").ok()?;
+    let lines: Vec<&str> = table.lines().collect();
+    let columns: Vec<&str> = lines.first().copied().unwrap_or_default().split("  ").map(str::trim).collect();
+    let columns: Vec<&str> = columns.into_iter().filter(|column| !column.is_empty()).collect();
+    let expected = [
+        "NAME",
+        "STATUS",
+        "ROLES",
+        "AGE",
+        "VERSION",
+        "INTERNAL-IP",
+        "EXTERNAL-IP",
+        "OS-IMAGE",
+        "KERNEL-VERSION",
+        "CONTAINER-RUNTIME",
+    ];
+    ensure!(columns == expected, "other columns:\n{table}");
+    ensure!(lines.len() == 2, "not one node:\n{table}");
+    for part in [" Ready ", " v1.36.", &cluster.node_address()?, "containerd://"] {
+        ensure!(lines[1].contains(part), "no {part:?} in\n{table}");
+    }
+    ensure!(cluster.apply(&manifests::namespace())? == "namespace/drill created\n", "apply says something else");
+    Ok(())
+}
+
+/// Several kinds over all namespaces in one command.
+pub fn everything(cluster: &Cluster) -> Result<()> {
+    let table = cluster.kubectl("get nodes,pods,svc,deploy -A -o wide").ok()?;
+    for part in ["node/", "pod/web-", "service/kubernetes", "service/kube-dns", "deployment.apps/api", "80:30080/TCP"] {
+        ensure!(table.contains(part), "no {part:?} in\n{table}");
+    }
+    Ok(())
+}
