@@ -150,6 +150,7 @@ impl Worker {
     pub(crate) async fn run(mut self) {
         let first = self.inbox.latest();
         self.node.objects.hold(&first.pod, &self.inbox);
+        let mut found = false;
         while !self.node.cancel().is_cancelled() {
             let latest = self.inbox.latest();
             self.note_end(&latest);
@@ -157,6 +158,9 @@ impl Worker {
                 tracing::warn!(%error, pod = spec::full_name(&latest.pod), "cannot see the pod's containers");
                 self.rest(Some(self.soon())).await;
                 continue;
+            }
+            if !std::mem::replace(&mut found, true) {
+                self.take_over(&latest.pod).await;
             }
             self.probes.follow(&latest.pod, &self.observed);
             self.write_status(&latest).await;
@@ -169,6 +173,19 @@ impl Worker {
                 continue;
             }
             self.act(latest.pod, actions).await;
+        }
+    }
+
+    /// A pod that an earlier kubelet started: its volumes are kept up to date from now on, and what was ready stays so
+    /// until a probe says otherwise.
+    async fn take_over(&self, pod: &Arc<Pod>) {
+        self.memory.lock().recall(pod, &self.observed);
+        let runs = self.observed.sandbox().is_some_and(|sandbox| sandbox.ready);
+        if !runs || self.memory.lock().termination.is_some() {
+            return;
+        }
+        if let Err(error) = self.step(pod).set_up_volumes().await {
+            tracing::warn!(%error, pod = spec::full_name(pod), "cannot bring the volumes up to date");
         }
     }
 

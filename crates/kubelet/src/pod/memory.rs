@@ -4,6 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+
+use super::observed::Observed;
 
 /// The first wait of a container that keeps ending, and the longest (KEP-4603 has not changed the defaults).
 const CRASH_FIRST: SignedDuration = SignedDuration::from_secs(10);
@@ -18,13 +21,11 @@ pub struct Memory {
     pub waiting: BTreeMap<String, Waiting>,
     /// Crash back-off by container name and hash.
     pub crashes: BackOff,
-    /// Why there is no sandbox.
+    /// When to try again to make a sandbox.
     pub sandbox_retry: Option<Timestamp>,
-    /// Why the pod's volumes are not there.
-    pub volumes_ready: bool,
     /// Runs whose last words are known, by id.
     pub last_words: BTreeMap<String, String>,
-    /// Runs that the kernel killed for memory or that ended while the pod went, by id.
+    /// Runs that were told to stop, by id.
     pub stopping: BTreeSet<String>,
     /// Runs whose postStart hook has not ended, by id.
     pub starting: BTreeSet<String>,
@@ -32,6 +33,21 @@ pub struct Memory {
     pub termination: Option<Termination>,
     /// The kubelet ended the pod by itself: reason and message of its Failed phase.
     pub failed: Option<(String, String)>,
+}
+
+impl Memory {
+    /// Takes the probes' earlier verdicts about runs that still run from the pod's status.
+    pub fn recall(&mut self, pod: &Pod, observed: &Observed) {
+        let Some(status) = &pod.status else { return };
+        let statuses = [&status.init_container_statuses, &status.container_statuses];
+        for status in statuses.into_iter().flatten().flatten() {
+            let id = status.container_id.as_deref().and_then(|id| id.split_once("://")).map(|(_, id)| id);
+            let Some(run) = observed.alive().find(|run| Some(run.id.as_str()) == id) else { continue };
+            let probed = self.probes.entry(run.id.clone()).or_default();
+            probed.startup = status.started.filter(|started| *started);
+            probed.readiness = Some(status.ready);
+        }
+    }
 }
 
 /// What the probes of one run say.

@@ -89,9 +89,15 @@ pub struct View<'a> {
 pub fn plan(pod: &Pod, view: &View<'_>) -> Vec<Action> {
     match view.memory.termination {
         Some(termination) => stopping::plan(pod, view, termination),
-        None if starting::is_over(pod, view) => stopping::after_the_end(view),
+        None if has_ended(pod) || starting::is_over(pod, view) => stopping::after_the_end(view),
         None => starting::plan(pod, view),
     }
+}
+
+/// Invariant: a pod that the API knows as ended is never started again, even if the runtime has forgotten its containers.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    phase.and_then(super::status::Phase::parse).is_some_and(super::status::Phase::is_final)
 }
 
 /// The key of a container's crash back-off: another image starts afresh.

@@ -43,10 +43,10 @@ async fn socket(machine: &Machine, path: &str, protocol: &str) -> Socket {
 async fn channels(mut socket: Socket) -> [String; 5] {
     let mut all: [String; 5] = Default::default();
     while let Some(Ok(message)) = socket.next().await {
-        if let Some((channel, data)) = message.into_data().split_first() {
-            if let Some(text) = all.get_mut(usize::from(*channel)) {
-                text.push_str(&String::from_utf8_lossy(data));
-            }
+        let data = message.into_data();
+        let Some((channel, data)) = data.split_first() else { continue };
+        if let Some(text) = all.get_mut(usize::from(*channel)) {
+            text.push_str(&String::from_utf8_lossy(data));
         }
     }
     all

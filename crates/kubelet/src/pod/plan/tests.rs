@@ -106,6 +106,14 @@ fn without_a_sandbox_one_is_made() {
 }
 
 #[test]
+fn an_ended_pod_whose_containers_are_forgotten_stays_ended() {
+    let mut pod = pod("Always", "a");
+    pod.status = Some(serde_json::from_value(serde_json::json!({"phase": "Succeeded"})).unwrap());
+    let view = View { observed: &Observed::default(), memory: &Memory::default(), now: at(100) };
+    assert_eq!(text(&plan(&pod, &view)), "finish");
+}
+
+#[test]
 fn containers_start_after_init_containers_and_restart_by_policy() {
     steps(
         &[
