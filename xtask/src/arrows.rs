@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Crates outside the layers: they may use nothing of the product, or only run it.
-const OUTSIDE: &[&str] = &["xtask", "regatta-api", "node-tests"];
+const OUTSIDE: &[&str] = &["xtask", "regatta-api", "node-tests", "cox-bench"];
 
 /// The only crates that may name the store: its user, and those that hand it over.
 const STORE_USERS: &[&str] = &["apiserver", "cox", "sim"];

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "a tool for people runs in real time")]
 
 mod arrows;
+mod bench;
 mod codegen;
 mod codegen_bootstrap;
 mod down;
@@ -36,6 +37,8 @@ enum Command {
     Images,
     /// Run the simulation over many seeds.
     Sim(sim::Arguments),
+    /// Measure the release build beside its budgets (root, for the node's part).
+    Bench(bench::Arguments),
     /// Write the field table from data about the API.
     Codegen(codegen::Arguments),
     /// Check formatting, lints and the arrows between crates.
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Images => images::build().map(|all| all.iter().for_each(|path| println!("{}", path.display()))),
         Command::Sim(arguments) => sim::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Codegen(arguments) => codegen::run(&arguments),
         Command::Tidy => tidy::run(),
     }
