@@ -10,7 +10,7 @@ use machinery::{Object, Status, Value};
 use crate::admission::{self, Lister, Operation};
 use crate::authentication::service_account::Tokens;
 use crate::authentication::{Authenticator, ClientCertificates, Refusal, TokenFile, impersonate};
-use crate::authorization::{Attributes, Authorizer, Change, Mode, OBSERVED};
+use crate::authorization::{Attributes, Authorizer, Change, Mode, OBSERVED, escalation};
 use crate::cache::{Cacher, Observer, Selection};
 use crate::call::Call;
 use crate::http::Peer;
@@ -125,6 +125,28 @@ pub async fn admit(server: &Server, call: &mut Call, write: &Write<'_>, object: 
 /// The answer of the plugin that refuses.
 pub async fn validate(server: &Server, call: &mut Call, write: &Write<'_>, object: &mut Value) -> Result<(), Status> {
     ask(server, call, write, object, Phase::Validate).await
+}
+
+/// Whether the user may hand on the rights that a role or a binding gives; for other kinds there is nothing to ask.
+///
+/// # Errors
+/// 403 with the rights that the user lacks, 404 for a binding to a role that is not there.
+pub async fn hands_on(server: &Server, call: &Call, write: &Write<'_>, object: &Value) -> Result<(), Status> {
+    if write.kind.group != escalation::GROUP {
+        return Ok(());
+    }
+    let question = escalation::Write {
+        user: &call.user,
+        resource: write.kind.plural,
+        namespace: &call.info.namespace,
+        name: &call.info.name,
+        object,
+        old: write.old,
+    };
+    let before = server.cacher.revision();
+    let Err(status) = question.check(&server.access.authorizer) else { return Ok(()) };
+    server.cacher.catch_up().await?;
+    if server.cacher.revision() == before { Err(status) } else { question.check(&server.access.authorizer) }
 }
 
 /// A refusal counts only when the cache was up to date; a plugin that ran before finds its change made.

@@ -57,6 +57,7 @@ pub async fn create(
     let admission =
         Write { operation: Operation::Create, kind, body_kind: kind.kind, old: None, dry_run: options.dry_run };
     access::admit(server, call, &admission, &mut object).await?;
+    access::hands_on(server, call, &admission, &object).await?;
     let generated = meta::name(&object).is_empty() && !meta::generate_name(&object).is_empty();
     let mut attempt = 1;
     loop {
@@ -119,6 +120,7 @@ pub async fn update(
     let admission =
         Write { operation: Operation::Update, kind, body_kind: kind.kind, old: Some(old), dry_run: options.dry_run };
     access::admit(server, call, &admission, &mut new).await?;
+    access::hands_on(server, call, &admission, &new).await?;
     check_version(kind, &mut new, old)?;
     let errors = with_context(&call.user, now, |context| match subresource {
         Some(subresource) => {

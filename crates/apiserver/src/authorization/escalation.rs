@@ -9,7 +9,8 @@ use super::rules::quote_list;
 use super::{Attributes, Authorizer, MASTERS, Rule};
 use crate::User;
 
-const GROUP: &str = "rbac.authorization.k8s.io";
+/// The group whose kinds are checked.
+pub const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// A write of a role or a binding.
 #[derive(Debug, Clone, Copy)]
