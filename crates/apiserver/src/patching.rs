@@ -85,13 +85,14 @@ impl Patching {
     ) -> Result<(Value, Vec<String>), Status> {
         let (mut patched, mut warnings, shown) = self.raw(object, message)?;
         let invalid = |shown: &str, patched: &Value, why: String| {
-            let text = if shown.is_empty() { json::to_string(patched) } else { shown.to_owned() };
+            let text = if shown.is_empty() { quoted(patched) } else { shown.to_owned() };
             let error = Error::invalid(&Path::new("patch"), text, why);
             Status::invalid(In { group: "", name: "" }, "", &vec![error])
         };
         if let Some(why) = other_type(&patched, expected) {
             return Err(invalid(&shown, &patched, why));
         }
+        codec::keep_reset(&mut patched);
         let before = patched.clone();
         let told = if validation == FieldValidation::Strict { FieldValidation::Warn } else { validation };
         match codec::tree(message, &mut patched, told) {
@@ -133,6 +134,24 @@ impl Patching {
     fn tree(&self) -> Result<(Value, Vec<String>), Status> {
         let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
         json::parse_strict(&self.body).map_err(|error| bad(error.message))
+    }
+}
+
+/// The patched object as upstream quotes it: as a map, sorted by name.
+fn quoted(patched: &Value) -> String {
+    let mut patched = patched.clone();
+    sort(&mut patched);
+    json::to_string(&patched)
+}
+
+fn sort(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.sort();
+            object.iter_mut().for_each(|(_, member)| sort(member));
+        }
+        Value::Array(items) => items.iter_mut().for_each(sort),
+        _ => {}
     }
 }
 

@@ -46,7 +46,11 @@ fn is_group(path: &str) -> bool {
 
 fn metrics(server: &Server) -> Reply {
     let text = server.metrics.text(server);
-    reply::with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", reply::full(text))
+    reply::with_type(
+        StatusCode::OK,
+        "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+        reply::full(text),
+    )
 }
 
 /// What `/version` says.

@@ -91,6 +91,9 @@ fn route(call: &Call) -> Result<Route, Status> {
     if !info.is_resource_request {
         return Ok(Route::Path);
     }
+    if !kinds::all().iter().any(|kind| kind.group == info.group) {
+        return Ok(Route::Path);
+    }
     let kind = kinds::lookup(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_resource)?;
     if info.subresource.is_empty() {
         return Ok(Route::Resource(kind));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use kinds::Kind;
-use machinery::{Status, meta};
+use machinery::{Status, Value, meta};
 
 use crate::authentication::review as identity;
 use crate::authorization::review::{self, Review};
@@ -12,7 +12,7 @@ use crate::call::{self, Call};
 use crate::options::WriteOptions;
 use crate::reply::{Body, Reply};
 use crate::server::Server;
-use crate::{codec, respond, write};
+use crate::{codec, ownership, respond, write};
 
 /// Answers the question in the body.
 ///
@@ -26,6 +26,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     if kind.namespaced {
         write::fit_namespace(call, kind, &mut object)?;
     }
+    ownership::update(server, call, kind, &Value::object(), &mut object, &options);
     let access = &server.access;
     match kind.kind {
         "TokenReview" => identity::answer_token(&access.authenticator, &mut object)?,
@@ -40,7 +41,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
             review::answer(&access.authorizer, review, &call.user, &call.info.namespace, &mut object)?;
         }
     }
-    codec::order(kind, &mut object);
+    codec::settle(kind, &mut object);
     respond::object(server, call, kind, StatusCode::CREATED, &object, accepted)
 }
 

@@ -94,7 +94,7 @@ async fn create_once(
     access::validate(server, call, &admission, &mut object).await?;
     call.warnings.extend((kind.warnings)(&object, None));
     let reservation = allocate(server, kind, &mut object)?;
-    codec::order(kind, &mut object);
+    codec::settle(kind, &mut object);
     Objects::new(server, kind).create(&mut object, options.dry_run).await?;
     if let Some(reservation) = reservation.filter(|_| !options.dry_run) {
         reservation.keep(&object);
@@ -140,7 +140,7 @@ pub async fn update(
         call.warnings.extend((kind.warnings)(&new, Some(old)));
     }
     let reservation = if subresource.is_none() { allocate(server, kind, &mut new)? } else { None };
-    codec::order(kind, &mut new);
+    codec::settle(kind, &mut new);
     machinery::apply::ignore_timestamps(old, &mut new);
     let objects = Objects::new(server, kind);
     if goes_now(kind, &new, old) && !options.dry_run {

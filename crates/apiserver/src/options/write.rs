@@ -108,8 +108,9 @@ fn check_field_manager(manager: &str, errors: &mut Errors) {
     if manager.len() > FIELD_MANAGER_BYTES {
         errors.push(Error::too_long(&field, FIELD_MANAGER_BYTES));
     }
-    if manager.chars().any(char::is_control) {
-        errors.push(Error::invalid(&field, manager, "should only contain printable characters"));
+    for (at, odd) in manager.char_indices().filter(|(_, c)| c.is_control()) {
+        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(odd));
+        errors.push(Error::invalid(&field, manager, why));
     }
 }
 

@@ -73,7 +73,7 @@ async fn bind(
         let now = meta::seconds(server.clock.now());
         let bound = bound(&stored.object, binding, &now);
         let mut pod = bound.map_err(|why| Status::conflict(In { group: "", name: "pods/binding" }, name, why))?;
-        codec::order(kind, &mut pod);
+        codec::settle(kind, &mut pod);
         if objects.replace(&stored, &mut pod, dry_run).await?.is_ok() {
             return Ok(());
         }

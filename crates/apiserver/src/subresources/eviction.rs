@@ -100,7 +100,7 @@ async fn spend(
         let mut new = spent(&stored.object, meta::name(pod), &meta::seconds(server.clock.now()))?;
         let options = WriteOptions { field_manager: "kube-apiserver".to_owned(), ..options.clone() };
         ownership::through(server, call, kind, "status", &stored.object, &mut new, &options);
-        codec::order(kind, &mut new);
+        codec::settle(kind, &mut new);
         if objects.replace(&stored, &mut new, options.dry_run).await?.is_ok() {
             return Ok(());
         }

@@ -95,8 +95,17 @@ pub async fn store(
     new.set_at(&["spec", "replicas"], scale.int_at(&["spec", "replicas"]).unwrap_or(0));
     meta::set_resource_version(&mut new, meta::resource_version(scale));
     ownership::update(server, call, kind, &stored.object, &mut new, options);
+    without_time(&mut new);
     let written = write::update(server, call, kind, None, stored, new, options).await?;
     Ok(written.ok().map(write::Written::object))
+}
+
+/// Upstream keeps no time for fields that are owned through the scale.
+fn without_time(object: &mut Value) {
+    let entries = object.at_mut(&["metadata", "managedFields"]).and_then(Value::as_array_mut);
+    for entry in entries.into_iter().flatten().filter(|entry| entry.str_at(&["subresource"]) == Some("scale")) {
+        entry.remove_at(&["time"]);
+    }
 }
 
 fn check(scale: &Value) -> Result<(), Status> {

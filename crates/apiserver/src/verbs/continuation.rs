@@ -40,7 +40,7 @@ impl Continuation {
     }
 
     fn read(token: &str) -> Result<Self, String> {
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| illegal(token, error))?;
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| illegal(token))?;
         let token = json::parse(&bytes).map_err(|error| error.message)?;
         let version = token.str_at(&["v"]).unwrap_or_default();
         if version != VERSION {
@@ -68,11 +68,9 @@ fn is_clean(start: &str) -> bool {
 }
 
 /// Go's words for the first byte that is no base64.
-fn illegal(token: &str, error: base64::DecodeError) -> String {
-    let at = match error {
-        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-        _ => token.len(),
-    };
+fn illegal(token: &str) -> String {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let at = token.bytes().position(|byte| !known(byte)).unwrap_or(token.len());
     format!("illegal base64 data at input byte {at}")
 }
 

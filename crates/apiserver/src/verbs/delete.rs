@@ -8,6 +8,8 @@ use kinds::Kind;
 use machinery::status::{Details, In};
 use machinery::{Status, Value, meta};
 
+use crate::access::{self, Write};
+use crate::admission::Operation;
 use crate::call::{self, Call};
 use crate::codec::{self, Expected};
 use crate::objects::{Objects, Stored};
@@ -48,6 +50,7 @@ pub async fn delete(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let accepted = call.accepts_object()?;
     let options = options(call, body).await?;
     let (namespace, name) = (call.info.namespace.clone(), call.info.name.clone());
+    admit(server, call, kind, &namespace, &name, options.dry_run).await?;
     let deleted = delete_object(server, kind, &namespace, &name, &options).await?;
     let answers_object = kind.group.is_empty() && ANSWERS_OBJECT.contains(&kind.plural);
     if deleted.gone && !answers_object {
@@ -64,6 +67,25 @@ pub async fn delete(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let waits = !deleted.gone && options.orphan_dependents == Some(false);
     let code = if waits { StatusCode::ACCEPTED } else { StatusCode::OK };
     respond::object(server, call, kind, code, &deleted.object, accepted)
+}
+
+/// Lets admission plugins refuse the deletion.
+///
+/// # Errors
+/// 404 when there is no such object, and the answer of the plugin that refuses.
+pub async fn admit(
+    server: &Server,
+    call: &mut Call,
+    kind: &'static Kind,
+    namespace: &str,
+    name: &str,
+    dry_run: bool,
+) -> Result<(), Status> {
+    let old = Objects::new(server, kind).get(namespace, name).await?.object;
+    let write = Write { operation: Operation::Delete, kind, body_kind: kind.kind, old: Some(&old), dry_run };
+    let mut nothing = Value::Null;
+    access::admit(server, call, &write, &mut nothing).await?;
+    access::validate(server, call, &write, &mut nothing).await
 }
 
 /// The options in the body, or in the query when there is no body.
@@ -110,7 +132,7 @@ pub async fn delete_object(
                 }
             }
             Plan::Mark(mut marked) => {
-                codec::order(kind, &mut marked);
+                codec::settle(kind, &mut marked);
                 if objects.replace(&stored, &mut marked, options.dry_run).await?.is_ok() {
                     return Ok(Deleted { object: marked, gone: false });
                 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use kinds::{Kind, Subresource};
-use machinery::schema::FieldValidation;
-use machinery::{Status, Value};
+use machinery::schema::{DecodeError, FieldValidation};
+use machinery::{Status, Value, meta};
 
 use crate::call::{self, Call};
 use crate::objects::Objects;
@@ -87,7 +87,17 @@ fn changed(
     }
     let (config, warnings) = patch.config(options.field_validation)?;
     let mut new = ownership::apply(server, call, kind, &live, &config, options)?;
-    codec::tree(message, &mut new, FieldValidation::Ignore)
-        .map_err(|error| codec::cannot_be_handled(&error, kind.into()))?;
+    let place = format!("{}/{}", meta::namespace(&new), meta::name(&new));
+    codec::tree(message, &mut new, FieldValidation::Ignore).map_err(|error| unfit(kind, &place, &error))?;
     Ok((new, warnings))
+}
+
+/// The answer when a configuration has a value that its field cannot take.
+fn unfit(kind: &Kind, place: &str, error: &DecodeError) -> Status {
+    let slash = if kind.group.is_empty() { "/" } else { "" };
+    let what = format!("{slash}{}, Kind={}", kind.api_version(), kind.kind);
+    Status::unknown(format!(
+        "failed to convert new object ({place}; {what}) to proper version: unable to convert unstructured object to \
+         {what}: {error}"
+    ))
 }
