@@ -1,0 +1,32 @@
+//! What the cluster is asked to do while things go wrong: one file a workload.
+
+mod job_storm;
+mod node_loss;
+mod rolling_update;
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::checker::Checker;
+use crate::cluster::Cluster;
+
+/// A workload.
+pub struct Workload {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// How many nodes it runs on.
+    pub nodes: usize,
+    /// What must be true all the time.
+    pub checkers: fn() -> Vec<Box<dyn Checker>>,
+    /// Does it; what was asked for last is what the cluster has to come to.
+    pub run: for<'a> fn(&'a mut Cluster) -> BoxFuture<'a, Result<(), String>>,
+}
+
+/// All workloads.
+pub const ALL: &[Workload] = &[rolling_update::WORKLOAD, job_storm::WORKLOAD, node_loss::WORKLOAD];
+
+/// Makes `kind`s of pods wait some seconds, drawn from the seed.
+fn pause(cluster: &Cluster, limit_seconds: usize) -> Duration {
+    Duration::from_secs(1 + cluster.house.random.below(limit_seconds) as u64)
+}
