@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -77,11 +77,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             }),
         );
     }
-    for (suite, package, example) in [(Suite::Store, "store", "store_bench"), (Suite::Proxy, "proxy", "load")] {
-        if asked(suite) {
-            let cargo = ["run", "--release", "--quiet", "-p", package, "--example", example];
-            outcomes.push(shell::run(shell::command("cargo").args(cargo)));
-        }
+    if asked(Suite::Store) {
+        let folder = shell::target().join("bench");
+        std::fs::create_dir_all(&folder)?;
+        outcomes.push(shell::run(example("store", "store_bench").arg("--").arg(folder)));
+    }
+    if asked(Suite::Proxy) {
+        outcomes.push(shell::run(&mut example("proxy", "load")));
     }
     print!("{}", table(&figures));
     outcomes.into_iter().collect()
@@ -103,6 +105,13 @@ fn measure(cox: &Path, suite: &str, options: &[std::ffi::OsString], figures: &mu
         bail!("the suite {suite} ended with {status}");
     }
     Ok(())
+}
+
+/// A crate's own measurement, which prints for itself.
+fn example(package: &str, example: &str) -> Command {
+    let mut cargo = shell::command("cargo");
+    cargo.args(["run", "--release", "--quiet", "-p", package, "--example", example]);
+    cargo
 }
 
 /// The archive with the busybox image.

@@ -11,10 +11,9 @@ use crate::shell;
 const CLUSTER: &[(&str, &str)] = &[
     ("containerd", "/usr/bin/containerd"),
     ("runc", "/usr/sbin/runc"),
-    ("containernetworking-plugins", "/usr/lib/cni/bridge"),
+    ("containernetworking-plugins", "/usr/lib/cni/ptp"),
     ("nftables", "/usr/sbin/nft"),
     ("conntrack", "/usr/sbin/conntrack"),
-    ("iptables", "/usr/sbin/iptables"),
     ("iproute2", "/usr/bin/ip"),
 ];
 

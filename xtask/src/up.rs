@@ -77,7 +77,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 pub fn build(debug: bool) -> Result<PathBuf> {
     let mut cargo = shell::command("cargo");
     // Without optimisation it is the tests' binary: the whole workspace shares one set of features and one build.
-    cargo.args(if debug { ["build", "--workspace", "--quiet"].as_slice() } else { &["build", "--release", "-p", "cox"] });
+    cargo.args(if debug {
+        ["build", "--workspace", "--quiet"].as_slice()
+    } else {
+        &["build", "--release", "-p", "cox"]
+    });
     shell::run(&mut cargo)?;
     Ok(shell::target().join(if debug { "debug" } else { "release" }).join("cox"))
 }

@@ -83,6 +83,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         token_auth_file: arguments.token_auth_file,
         issuers: arguments.service_account_issuer,
         modes: arguments.authorization_mode,
+        verify_kubelets: false,
     };
     let mut running = cluster::start(&configuration, &clock, &Random::system(), &stop).await?;
     let kubeconfig = arguments.data_dir.join("admin.kubeconfig");

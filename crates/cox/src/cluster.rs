@@ -9,7 +9,8 @@ use apiserver::access::Settings;
 use apiserver::authentication::service_account::Tokens;
 use apiserver::authentication::{ClientCertificates, TokenFile};
 use apiserver::authorization::Mode;
-use apiserver::certificates::{Certificates, Supplied, serving_names};
+use apiserver::certificates::{Certificates, Profile, Supplied, serving_names};
+use apiserver::kubelet_tls::client_tls;
 use apiserver::{ApiServer, Options, bootstrap};
 use base::{CancellationToken, Clock, Random, Tasks};
 use ipnet::IpNet;
@@ -41,6 +42,8 @@ pub struct Configuration {
     pub issuers: Vec<String>,
     /// Who is asked for permission.
     pub modes: Vec<Mode>,
+    /// Whether kubelets' certificates must come from the cluster's authority; stock kubelets sign their own.
+    pub verify_kubelets: bool,
 }
 
 /// A running API server.
@@ -79,7 +82,11 @@ pub async fn start(
     let (settings, verifier) = access(configuration, &certificates, &client_ca_pem)?;
     let store =
         store::embedded::open(&configuration.data_dir.join("store"), clock.clone()).context("opening the store")?;
-    let options = Options { service_range: configuration.service_range, ..Options::default() };
+    let own = certificates.pair(&Profile::kubelet_client(), now)?;
+    let authority = configuration.verify_kubelets.then(|| certificates.authority_pem());
+    let kubelet_tls = client_tls(&own.certificate_pem, &own.key_pem, authority)?;
+    let options =
+        Options { service_range: configuration.service_range, kubelet_tls: Some(kubelet_tls), ..Options::default() };
     let (server, loaded) =
         ApiServer::start(store, options, settings, clock.clone(), random.clone()).await.context("reading the store")?;
 

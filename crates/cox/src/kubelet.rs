@@ -14,6 +14,9 @@ pub struct Arguments {
     /// The kubeconfig with the API server and the credentials.
     #[arg(long)]
     kubeconfig: PathBuf,
+    /// A KubeletConfiguration (kubelet.config.k8s.io/v1beta1).
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// The node's addresses.
     #[arg(long, value_delimiter = ',')]
     node_ip: Vec<IpAddr>,
@@ -34,6 +37,9 @@ pub struct Arguments {
 /// When it cannot start.
 pub async fn run(arguments: Arguments) -> Result<()> {
     let mut options = KubeletOptions { root_dir: arguments.root_dir, ..KubeletOptions::default() };
+    if let Some(path) = &arguments.config {
+        kubelet::config::load(path, &mut options)?;
+    }
     if !arguments.node_ip.is_empty() {
         options.node_ips = arguments.node_ip;
     }

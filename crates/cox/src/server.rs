@@ -76,6 +76,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         token_auth_file: None,
         issuers: vec![cluster::DEFAULT_ISSUER.to_owned()],
         modes: vec![apiserver::authorization::Mode::Node, apiserver::authorization::Mode::Rbac],
+        verify_kubelets: true,
     };
     let mut running = cluster::start(&configuration, &clock, &random, &stop).await?;
     std::fs::write(arguments.data_dir.join(PID_FILE), std::process::id().to_string()).context("noting the process")?;
@@ -101,12 +102,12 @@ fn check_machine(arguments: &Arguments) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("running containers takes root; start `cox server` as root, or with --disable-agent");
     }
-    for program in ["nft", "iptables"] {
-        let found = ["/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin"]
+    for program in ["nft", "ip"] {
+        let found = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"]
             .iter()
             .any(|dir| Path::new(dir).join(program).exists());
         if !found {
-            bail!("the program {program} is missing: install nftables and iptables");
+            bail!("the program {program} is missing: install nftables and iproute2");
         }
     }
     if !Path::new("/sys/fs/cgroup").join("cgroup.controllers").exists() && !Path::new("/sys/fs/cgroup/memory").exists()
@@ -158,7 +159,7 @@ impl House<'_> {
         let dns_ip = self.dns_address();
         let cni_dir = self.arguments.data_dir.join("cni");
         let plugins = CNI_PLUGINS.map(PathBuf::from);
-        let bin_dir = plugins.iter().find(|dir| dir.join("bridge").exists()).cloned();
+        let bin_dir = plugins.iter().find(|dir| dir.join("ptp").exists()).cloned();
         let Some(bin_dir) = bin_dir else {
             bail!("the CNI plugins are missing: install containernetworking-plugins");
         };
