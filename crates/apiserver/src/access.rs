@@ -63,6 +63,12 @@ impl Access {
         Self { authenticator, authorizer, random, disabled_plugins: settings.disabled_plugins }
     }
 
+    /// Whether an admission plugin has not been left out.
+    #[must_use]
+    pub fn runs(&self, plugin: &str) -> bool {
+        !self.disabled_plugins.iter().any(|name| name == plugin)
+    }
+
     /// Who sends a request: an in-process caller brings its identity along, all others are authenticated; either may
     /// act as somebody else, if allowed.
     ///

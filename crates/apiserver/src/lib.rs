@@ -30,6 +30,7 @@ mod patching;
 mod paths;
 pub mod pipeline;
 pub mod query;
+mod quota;
 pub mod reply;
 pub mod request;
 mod respond;

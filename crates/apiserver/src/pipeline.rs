@@ -6,6 +6,7 @@
 //! ```
 //! The steps of a verb are in `verbs/`, those of a write in `write.rs`.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -36,7 +37,10 @@ pub async fn handle(server: Arc<Server>, request: Request<Body>) -> Reply {
             reply::failure(&status, call.error_encoding())
         }
     };
-    call.warnings.iter().for_each(|warning| reply::warn(&mut answer, warning));
+    let mut told = BTreeSet::new();
+    for warning in call.warnings.iter().filter(|warning| told.insert(warning.as_str())) {
+        reply::warn(&mut answer, warning);
+    }
     let dry_run = call.query.text("dryRun");
     let took = server.clock.instant().saturating_duration_since(started);
     server.metrics.answered(&call.info, dry_run, answer.status().as_u16(), took);

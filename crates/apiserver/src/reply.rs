@@ -41,6 +41,14 @@ pub fn with_type(code: StatusCode, content_type: &'static str, body: Body) -> Re
     reply
 }
 
+/// A response without a body.
+#[must_use]
+pub fn empty(code: StatusCode) -> Reply {
+    let mut reply = Response::new(full(Bytes::new()));
+    *reply.status_mut() = code;
+    reply
+}
+
 /// A plain text, as health checks and the 404 of unknown paths are.
 #[must_use]
 pub fn text(code: StatusCode, text: impl Into<String>) -> Reply {

@@ -27,6 +27,7 @@ pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, b
     if !kind.verbs.contains(&call.info.verb.as_str()) || !fits(call, kind) {
         return Err(Status::method_not_allowed());
     }
+    call.warnings.extend(deprecation(kind));
     match call.info.verb.as_str() {
         "get" => get::get(server, call, kind).await,
         "list" => list::list(server, call, kind).await,
@@ -37,6 +38,17 @@ pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, b
         "delete" => delete::delete(server, call, kind, body).await,
         "deletecollection" => delete_collection::delete_collection(server, call, kind, body).await,
         _ => Err(Status::method_not_allowed()),
+    }
+}
+
+/// What every request for a kind that is on its way out is told.
+fn deprecation(kind: &Kind) -> Option<String> {
+    match (kind.group, kind.plural) {
+        ("", "endpoints") => {
+            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned())
+        }
+        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+".to_owned()),
+        _ => None,
     }
 }
 

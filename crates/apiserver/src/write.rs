@@ -11,10 +11,10 @@ use crate::access::{self, Write};
 use crate::admission::Operation;
 use crate::allocate::Reservation;
 use crate::call::Call;
-use crate::codec;
 use crate::objects::{Objects, Raced, Stored};
 use crate::options::WriteOptions;
 use crate::server::Server;
+use crate::{codec, quota};
 
 /// A generated name is tried this often; then the client is told that all were taken.
 const GENERATE_ATTEMPTS: usize = 8;
@@ -24,6 +24,8 @@ const GENERATE_PREFIX_BYTES: usize = 58;
 
 /// How long the suffix is.
 const GENERATE_SUFFIX: usize = 5;
+
+const OWNERS: &[&str] = &["metadata", "managedFields"];
 
 /// How a PUT or PATCH ends.
 #[derive(Debug)]
@@ -92,8 +94,11 @@ async fn create_once(
     let admission =
         Write { operation: Operation::Create, kind, body_kind: kind.kind, old: None, dry_run: options.dry_run };
     access::validate(server, call, &admission, &mut object).await?;
+    quota::charge(server, call, &admission, &object).await?;
     call.warnings.extend((kind.warnings)(&object, None));
     let reservation = allocate(server, kind, &mut object)?;
+    // What a hook has added may have defaults of its own (a Job's labels come from its template's).
+    codec::default(kind, &mut object);
     codec::settle(kind, &mut object);
     Objects::new(server, kind).create(&mut object, options.dry_run).await?;
     if let Some(reservation) = reservation.filter(|_| !options.dry_run) {
@@ -122,9 +127,12 @@ pub async fn update(
     access::admit(server, call, &admission, &mut new).await?;
     access::hands_on(server, call, &admission, &new).await?;
     check_version(kind, &mut new, old)?;
+    let owners = new.at(OWNERS).cloned().unwrap_or_default();
     let errors = with_context(&call.user, now, |context| match subresource {
         Some(subresource) => {
             subresource.prepare_for_update(&mut new, old, context);
+            // A view of a part may put back all else; who owns what is not its to say.
+            keep_owners(&mut new, owners);
             subresource.check_update(&new, old)
         }
         None => {
@@ -136,10 +144,12 @@ pub async fn update(
         return Err(Status::invalid(kind.group_kind(), meta::name(&new), &errors));
     }
     access::validate(server, call, &admission, &mut new).await?;
+    quota::charge(server, call, &admission, &new).await?;
     if subresource.is_none() {
         call.warnings.extend((kind.warnings)(&new, Some(old)));
     }
     let reservation = if subresource.is_none() { allocate(server, kind, &mut new)? } else { None };
+    codec::default(kind, &mut new);
     codec::settle(kind, &mut new);
     machinery::apply::ignore_timestamps(old, &mut new);
     let objects = Objects::new(server, kind);
@@ -151,6 +161,13 @@ pub async fn update(
         reservation.keep(&new);
     }
     Ok(stored.map(|()| Written::Stored(new)))
+}
+
+fn keep_owners(object: &mut Value, owners: Value) {
+    match owners {
+        Value::Null => drop(object.remove_at(OWNERS)),
+        owners => object.set_at(OWNERS, owners),
+    }
 }
 
 /// Gives a service addresses and ports; other kinds get none.

@@ -127,9 +127,9 @@ pub struct Context<'a> {
 type Hook = fn(&mut Request<'_>, &Context<'_>) -> Result<(), Status>;
 
 /// One plugin: what it does in the phase in which objects are changed, and in the one in which they are only checked.
-struct Plugin {
+pub struct Plugin {
     /// The name that `--disable-admission-plugins` takes.
-    name: &'static str,
+    pub name: &'static str,
     admit: Option<Hook>,
     validate: Option<Hook>,
 }
@@ -153,7 +153,11 @@ const ALL: &[Plugin] = &[
     certificate_subject_restriction::PLUGIN,
     default_ingress_class::PLUGIN,
     pod_topology_labels::PLUGIN,
+    RESOURCE_QUOTA,
 ];
+
+/// It writes to the store, so it is no hook: [`crate::quota`] does its work when all others have agreed.
+pub const RESOURCE_QUOTA: Plugin = Plugin { name: "ResourceQuota", admit: None, validate: None };
 
 /// The names of all plugins, in the order in which they are asked.
 pub fn names() -> impl Iterator<Item = &'static str> {

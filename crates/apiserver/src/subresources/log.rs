@@ -33,7 +33,7 @@ pub async fn get(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Resu
     let container = container(&pod, query.text("container"))?;
     let node = pod.str_at(&["spec", "nodeName"]).unwrap_or_default();
     if node.is_empty() {
-        return Ok(reply::text(StatusCode::NO_CONTENT, ""));
+        return Ok(reply::empty(StatusCode::NO_CONTENT));
     }
     let target = Target::of(server, node).await?;
     let mut path = format!("/containerLogs/{}/{}/{}", escape(&info.namespace), escape(&info.name), escape(&container));

@@ -37,7 +37,7 @@ pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, b
 /// Links in a page are relative to its folder, so the path must end in a slash.
 fn with_slash(call: &Call) -> Reply {
     let query = call.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let mut reply = reply::text(StatusCode::MOVED_PERMANENTLY, "");
+    let mut reply = reply::empty(StatusCode::MOVED_PERMANENTLY);
     if let Ok(place) = HeaderValue::from_str(&format!("{}/{query}", call.parts.uri.path())) {
         reply.headers_mut().insert(header::LOCATION, place);
     }

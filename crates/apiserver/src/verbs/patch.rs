@@ -87,7 +87,7 @@ fn changed(
     }
     let (config, warnings) = patch.config(options.field_validation)?;
     let mut new = ownership::apply(server, call, kind, &live, &config, options)?;
-    let place = format!("{}/{}", meta::namespace(&new), meta::name(&new));
+    let place = format!("{}/{}", meta::namespace(&config), meta::name(&config));
     codec::tree(message, &mut new, FieldValidation::Ignore).map_err(|error| unfit(kind, &place, &error))?;
     Ok((new, warnings))
 }
