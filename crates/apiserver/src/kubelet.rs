@@ -81,7 +81,7 @@ fn address(node: &Value) -> Option<String> {
         let found = addresses.iter().find(|one| one.str_at(&["type"]) == Some(kind));
         found.and_then(|one| one.str_at(&["address"])).map(str::to_owned)
     };
-    ADDRESS_TYPES.iter().find_map(|kind| of_kind(kind))
+    ADDRESS_TYPES.iter().find_map(of_kind)
 }
 
 /// Asks without a body.

@@ -54,14 +54,19 @@ pub enum Change {
     PodUpdated,
 }
 
+/// Whether a pod may run on a node.
+pub type Filter = fn(&PodInfo, &NodeInfo) -> Result<(), Rejection>;
+/// How well a pod runs on a node.
+pub type Score = fn(&Profile, &PodInfo, &NodeInfo) -> i64;
+
 /// One plugin: what it forbids, what it prefers and what wakes the pods that it rejected.
 pub struct Plugin {
     /// Upstream's name, as metrics and pod conditions show it.
     pub name: &'static str,
     /// Whether `pod` may run on `node`.
-    pub filter: Option<fn(&PodInfo, &NodeInfo) -> Result<(), Rejection>>,
+    pub filter: Option<Filter>,
     /// How well `pod` runs on `node`, in any unit that [`Plugin::normalize`] understands.
-    pub score: Option<fn(&Profile, &PodInfo, &NodeInfo) -> i64>,
+    pub score: Option<Score>,
     /// Turns the scores of all nodes into 0..=[`MAX_SCORE`].
     pub normalize: fn(&mut [i64]),
     /// How much the score counts.

@@ -13,7 +13,7 @@ pub const PLUGIN: Plugin = Plugin {
 };
 
 fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
-    if !node.node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true)) {
+    if node.node.spec.as_ref().is_none_or(|spec| spec.unschedulable != Some(true)) {
         return Ok(());
     }
     let cordon = Taint {
