@@ -51,7 +51,11 @@ pub async fn account(connection: &Connection, limit: Duration) -> Result<()> {
 pub fn alone_on_machine() -> Result<()> {
     let all = Command::new("ps").args(["-eo", "comm=,args="]).output().context("starting ps")?;
     let all = String::from_utf8_lossy(&all.stdout).into_owned();
-    match all.lines().find(|line| line.starts_with("cox ") && line.contains(" server")) {
+    let cluster = |line: &&str| {
+        let mut words = line.split_whitespace();
+        words.next().is_some_and(|name| name.ends_with("cox")) && words.nth(1) == Some("server")
+    };
+    match all.lines().find(cluster) {
         Some(line) => bail!("another cluster runs on this machine: {line}"),
         None => Ok(()),
     }

@@ -16,7 +16,7 @@ pub fn large_pod(name: &str) -> Value {
     let probe =
         |path: &str| json!({"httpGet": {"path": path, "port": "http"}, "periodSeconds": 5, "failureThreshold": 6});
     let container = |name: &str| {
-        let env: Vec<Value> = (0..12)
+        let env: Vec<Value> = (0..6)
             .map(|n| json!({"name": format!("APPLICATION_SETTING_{n}"), "value": format!("the value of setting {n}")}))
             .collect();
         json!({
