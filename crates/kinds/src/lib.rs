@@ -19,6 +19,7 @@ pub mod networking;
 pub mod node;
 pub mod pod_spec;
 pub mod policy;
+pub mod quota;
 pub mod rbac;
 pub mod scheduling;
 pub mod storage;

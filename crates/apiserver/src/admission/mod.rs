@@ -249,6 +249,6 @@ mod tests {
     fn the_order_is_upstreams() {
         let names: Vec<&str> = super::names().collect();
         assert_eq!(names[..4], ["NamespaceLifecycle", "LimitRanger", "ServiceAccount", "NodeRestriction"]);
-        assert_eq!(names.len(), 17);
+        assert_eq!(names.len(), 18);
     }
 }

@@ -10,14 +10,20 @@ pub mod default;
 /// What a pod's containers request together: the larger of all running at once and any single init container.
 #[must_use]
 pub fn total_requests(spec: &Value) -> BTreeMap<Text, Quantity> {
+    totals(spec, "requests")
+}
+
+/// The same of the containers' `requests` or `limits`.
+#[must_use]
+pub fn totals(spec: &Value, list: &str) -> BTreeMap<Text, Quantity> {
     let mut totals = BTreeMap::new();
     for container in spec.items_at(&["containers"]) {
-        add(&mut totals, &amounts(container, "requests"));
+        add(&mut totals, &amounts(container, list));
     }
     let mut sidecars = BTreeMap::new();
     let mut initial = BTreeMap::new();
     for container in spec.items_at(&["initContainers"]) {
-        let mut wanted = amounts(container, "requests");
+        let mut wanted = amounts(container, list);
         if is_sidecar(container) {
             add(&mut totals, &wanted);
             add(&mut sidecars, &wanted);
