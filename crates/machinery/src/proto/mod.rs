@@ -17,7 +17,7 @@ const MAGIC: &[u8] = b"k8s\0";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The first bytes are not those of an object.
-    #[error("provided data does not appear to be a protobuf message, expected prefix {MAGIC:?}")]
+    #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
     Prefix,
     /// A length leads beyond the end.
     #[error("unexpected EOF")]
