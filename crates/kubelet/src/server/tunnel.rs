@@ -15,7 +15,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::{detach, streams};
 use crate::node::Node;
@@ -75,7 +76,7 @@ pub(super) async fn port_forward(
                     return;
                 }
             }
-            let _gone = to_client.send(Message::Close(None)).await;
+            let _gone = to_client.send(good_end()).await;
         };
         futures::future::select(std::pin::pin!(up), std::pin::pin!(down)).await;
     });
@@ -98,6 +99,11 @@ pub(super) async fn exec(
         }
     });
     Ok(answer)
+}
+
+/// Clients take an end without code 1000 (RFC 6455, 7.4.1) for a broken connection.
+fn good_end() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }))
 }
 
 /// The channels that the query asks for.
@@ -156,7 +162,7 @@ async fn translate(socket: Socket, runtime: Upgraded, wanted: Vec<u8>) -> Result
                     Some(Event::Ping { id }) => writer.pong(id).await.map_err(text)?,
                     Some(Event::Reset { .. }) => {}
                     Some(Event::End) | None => {
-                        let _gone = to_client.send(Message::Close(None)).await;
+                        let _gone = to_client.send(good_end()).await;
                         return Ok(());
                     }
                 },

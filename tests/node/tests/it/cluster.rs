@@ -124,7 +124,11 @@ impl Cluster {
     pub fn remove(&self) -> Result<()> {
         reset(&self.machine, &self.data_dir)?;
         if let Some(mut server) = self.server.lock().unwrap().take() {
-            server.wait().context("waiting for the server")?;
+            let ended = server.try_wait().context("asking for the server's end")?;
+            if ended.is_none() {
+                server.kill().and_then(|()| server.wait()).context("killing the server")?;
+            }
+            ensure!(ended.is_some(), "`cox reset` ended well and the server still ran");
         }
         ensure!(!self.data_dir.exists(), "the data directory {} is still there", self.data_dir.display());
         Ok(())
