@@ -9,7 +9,9 @@ use crate::reply::{self, Reply};
 use crate::server::Server;
 use crate::{discovery, openapi};
 
-const AGGREGATED: &str = "g=apidiscovery.k8s.io";
+/// How the list of all groups in one is asked for, and what its answer is called.
+const AGGREGATED: [&str; 4] = [JSON, "g=apidiscovery.k8s.io", "v=v2", "as=APIGroupDiscoveryList"];
+const AGGREGATED_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const JSON: &str = "application/json";
 
 /// Answers a GET of a document at `path` (without its outer slashes); nothing when there is none.
@@ -43,19 +45,16 @@ pub fn serve(server: &Server, call: &Call, path: &str) -> Result<Option<Reply>, 
 /// `/api` and `/apis`: in one answer for those who ask for it, else the plain list.
 fn roots(call: &Call, core: bool) -> Result<Reply, Status> {
     let accept = call.accept();
-    let wanted = accept.split(',').find_map(|one| {
-        let aggregated = one.contains(AGGREGATED) && one.contains("as=APIGroupDiscoveryList");
-        let version =
-            ["v2", "v2beta1"].into_iter().find(|version| one.split(';').any(|p| p.trim() == format!("v={version}")));
-        if aggregated { version.map(Some) } else { one.trim().starts_with(JSON).then_some(None) }
+    let takes_all_in_one = accept.split(',').find_map(|one| {
+        let has = |wanted: &str| one.split(';').any(|part| part.trim() == wanted);
+        if one.contains("as=") {
+            return AGGREGATED.into_iter().all(has).then_some(true);
+        }
+        one.trim().starts_with(JSON).then_some(false)
     });
-    if let Some(Some(version)) = wanted {
-        let content_type = match version {
-            "v2" => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-            _ => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
-        };
-        let body = json::to_vec(&discovery::aggregated(core, version));
-        let mut answer = reply::with_type(StatusCode::OK, content_type, reply::full(body));
+    if takes_all_in_one == Some(true) {
+        let body = json::to_vec(&discovery::aggregated(core));
+        let mut answer = reply::with_type(StatusCode::OK, AGGREGATED_TYPE, reply::full(body));
         answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
         return Ok(answer);
     }

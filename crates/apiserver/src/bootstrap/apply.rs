@@ -57,6 +57,8 @@ async fn ask(server: &ApiServer, method: Method, path: &str, body: Option<&Value
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().map_err(|error| Status::internal(format!("{path}: {error}")))?;
     request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    // The field manager of what the server itself makes.
+    request.headers_mut().insert(header::USER_AGENT, header::HeaderValue::from_static("kube-apiserver"));
     request.extensions_mut().insert(User::loopback());
     let Ok(answer) = server.clone().call(request).await;
     let code = answer.status();

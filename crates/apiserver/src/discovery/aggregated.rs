@@ -1,13 +1,13 @@
-//! Discovery in one answer per prefix: `APIGroupDiscoveryList`, version v2 or v2beta1 (KEP-3352).
+//! Discovery in one answer per prefix: `APIGroupDiscoveryList` (KEP-3352).
 
 use kinds::{Kind, Subresource};
 use machinery::{Object, Value, value};
 
 use super::{GroupVersion, group_versions};
 
-/// The groups below `/api` (`core`) or `/apis`, as `apidiscovery.k8s.io/VERSION`.
+/// The groups below `/api` (`core`) or `/apis`, as `apidiscovery.k8s.io/v2`.
 #[must_use]
-pub fn aggregated(core: bool, version: &str) -> Value {
+pub fn aggregated(core: bool) -> Value {
     let mut items: Vec<(&str, Vec<Value>)> = Vec::new();
     for one in group_versions().iter().filter(|one| one.group.is_empty() == core) {
         match items.last_mut().filter(|(group, _)| *group == one.group) {
@@ -22,8 +22,12 @@ pub fn aggregated(core: bool, version: &str) -> Value {
             value!({"metadata": metadata, "versions": versions})
         })
         .collect();
-    let api_version = format!("apidiscovery.k8s.io/{version}");
-    value!({"kind": "APIGroupDiscoveryList", "apiVersion": api_version, "metadata": {}, "items": items})
+    value!({
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": items,
+    })
 }
 
 fn version_entry(one: &GroupVersion) -> Value {
@@ -57,7 +61,9 @@ fn subresource(kind: &Kind, sub: &Subresource) -> Value {
     value!({"subresource": (sub.name), "responseKind": (response_kind(body)), "verbs": (sub.verbs.to_vec())})
 }
 
+/// The core group's kinds go without their version.
 fn response_kind((group, version, kind): (&str, &str, &str)) -> Value {
+    let version = if group.is_empty() { "" } else { version };
     value!({"group": group, "version": version, "kind": kind})
 }
 
@@ -67,11 +73,10 @@ mod tests {
 
     #[test]
     fn core_has_no_name_and_others_have() {
-        let core = aggregated(true, "v2");
+        let core = aggregated(true);
         assert_eq!(core.items_at(&["items"]).len(), 1);
         assert_eq!(core.items_at(&["items"])[0].get("metadata"), Some(&Value::object()));
-        let named = aggregated(false, "v2beta1");
-        assert_eq!(named.str_at(&["apiVersion"]), Some("apidiscovery.k8s.io/v2beta1"));
+        let named = aggregated(false);
         assert!(named.items_at(&["items"]).iter().all(|group| group.str_at(&["metadata", "name"]).is_some()));
     }
 }

@@ -33,6 +33,9 @@ const ANSWERS_OBJECT: [&str; 8] = [
     "services",
 ];
 
+/// The priority classes without which a cluster cannot keep itself alive.
+const SYSTEM_CLASSES: [&str; 2] = ["system-cluster-critical", "system-node-critical"];
+
 /// How a deletion ends.
 #[derive(Debug)]
 pub struct Deleted {
@@ -119,6 +122,10 @@ pub async fn delete_object(
     options: &DeleteOptions,
 ) -> Result<Deleted, Status> {
     let objects = Objects::new(server, kind);
+    if kind.group == "scheduling.k8s.io" && SYSTEM_CLASSES.contains(&name) {
+        let why = "this is a system priority class and cannot be deleted";
+        return Err(Status::forbidden(kind.group_resource(), name, why));
+    }
     loop {
         let stored = objects.get(namespace, name).await?;
         check_preconditions(kind, &stored.object, options)?;
