@@ -59,13 +59,10 @@ pub fn typed(
 ) -> Result<Value, Status> {
     let sent = negotiate::sent(call.header(http::header::CONTENT_TYPE))?;
     let (mut object, doubled) = parse(sent, expected, body, validation)?;
-    let unnamed = |text: &str| text.is_empty();
-    if object.as_object().is_some() {
-        let version = expected.api_version();
-        let (found_version, found_kind) = (meta::api_version(&object).to_owned(), meta::kind(&object).to_owned());
-        let version = if unnamed(&found_version) { version.as_str() } else { &found_version };
-        meta::set_type(&mut object, version, if unnamed(&found_kind) { expected.kind } else { &found_kind });
+    if object.as_object().is_none() {
+        return Err(unrecognized(expected, &no_object(&object), body));
     }
+    name_type(&mut object, expected);
     check_type(&mut object, expected, validation)?;
     keep_reset(&mut object);
     let warnings = tree(message, &mut object, validation).map_err(|error| cannot_be_handled(&error, expected))?;
@@ -148,6 +145,14 @@ fn from_protobuf(expected: Expected<'_>, body: &[u8]) -> Result<Value, Status> {
     proto::decode(message, &envelope).map_err(|error| handled(found, expected, &error.to_string()))
 }
 
+/// What an object does not say about its type is as expected.
+fn name_type(object: &mut Value, expected: Expected<'_>) {
+    let or = |found: &str, other: &str| if found.is_empty() { other.to_owned() } else { found.to_owned() };
+    let version = or(meta::api_version(object), &expected.api_version());
+    let kind = or(meta::kind(object), expected.kind);
+    meta::set_type(object, &version, &kind);
+}
+
 /// Refuses an object that says it is of another type.
 fn check_type(object: &mut Value, expected: Expected<'_>, validation: FieldValidation) -> Result<(), Status> {
     let (api_version, kind) = (meta::api_version(object).to_owned(), meta::kind(object).to_owned());
@@ -183,6 +188,14 @@ fn not_registered(found: Expected<'_>, expected: Expected<'_>) -> Status {
 fn handled(found: Expected<'_>, expected: Expected<'_>, why: &str) -> Status {
     let (kind, version) = (found.kind, quote(found.version));
     Status::bad_request(format!("{kind} in version {version} cannot be handled as a {}: {why}", expected.kind))
+}
+
+/// Go's words for a JSON value that has no members.
+fn no_object(value: &Value) -> String {
+    let what = if value.as_bool().is_some() { "bool" } else { value.type_name() };
+    let target =
+        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    format!("couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {target}")
 }
 
 /// The answer to a body that does not fit its type.

@@ -1,0 +1,60 @@
+//! What is too much, and what is not there.
+
+use apiserver::Options;
+use expect_test::expect;
+
+use crate::world::{World, show};
+
+#[tokio::test(start_paused = true)]
+async fn bad_requests() {
+    let world = World::new().await;
+    let mut shown = world
+        .play(
+            r#"
+            GET /nope
+            GET /apis/apps/v9
+            GET /apis/apps/v1/nopes
+            GET cm/a/nope
+            POST cm/a {}
+            POST cm x
+            POST cm [1]
+            PATCH cm/a x
+        "#,
+        )
+        .await;
+    let huge = format!(r#"{{"metadata":{{"name":"a"}},"data":{{"k":"{}"}}}}"#, "x".repeat(3_200_000));
+    let deep = "[".repeat(2_000);
+    for body in [huge, deep] {
+        let (code, answer) = world.ask("POST", "/api/v1/namespaces/ns/configmaps", &body).await;
+        let text: String = show(&answer).chars().take(160).collect();
+        shown = format!("{shown}\n{code} {text}");
+    }
+    let answer = world.send("POST", "/api/v1/namespaces/ns/configmaps", "text/plain", "{}").await;
+    expect![[r#"
+        GET /nope
+          404 404 page not found
+        GET /apis/apps/v9
+          404 Failure the server could not find the requested resource
+        GET /apis/apps/v1/nopes
+          404 Failure the server could not find the requested resource
+        GET cm/a/nope
+          404 Failure the server could not find the requested resource
+        POST cm/a {}
+          405 Failure the server does not allow this method on the requested resource
+        POST cm x
+          400 Failure the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: invalid character 'x' looking for beginning of value (78)
+        POST cm [1]
+          400 Failure the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" } (5b315d)
+        PATCH cm/a x
+          404 Failure configmaps "a" not found
+        413 Failure Request entity too large: limit is 3145728
+        400 Failure the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: invalid character '[' exceeded max depth (
+        415 Unsupported Media Type"#]].assert_eq(&format!("{shown}\n{}", answer.status()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_requests() {
+    let world = World::with(Options { max_requests_in_flight: 0, ..Options::default() }).await;
+    let answer = world.send("GET", "/api/v1/pods", "application/json", "").await;
+    assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (429, "1"));
+}

@@ -1,0 +1,103 @@
+//! Watches: from now, from a version, with selectors, with initial events; what a slow watcher gets.
+
+use expect_test::expect;
+use http_body_util::BodyExt as _;
+use machinery::{Value, json};
+
+use crate::world::World;
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/ns/configmaps";
+
+/// The next `count` lines of a watch, each as its type, the object's name and data.
+async fn lines(world: &World, query: &str, count: usize) -> String {
+    let answer = world.send("GET", &format!("{CONFIG_MAPS}?watch=1&{query}"), "application/json", "").await;
+    assert_eq!(answer.status(), 200);
+    let (mut body, mut text, mut shown) = (answer.into_body(), String::new(), Vec::new());
+    while shown.len() < count {
+        let Some(frame) = body.frame().await else { break };
+        text.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
+        while let Some((line, rest)) = text.clone().split_once('\n') {
+            shown.push(show(&json::parse(line.as_bytes()).unwrap()));
+            text = rest.to_owned();
+        }
+    }
+    shown.join("\n")
+}
+
+fn show(event: &Value) -> String {
+    let text = |path: &[&str]| event.str_at(path).unwrap_or_default().to_owned();
+    match text(&["object", "kind"]).as_str() {
+        "Status" => format!("{} {}", text(&["type"]), text(&["object", "message"])),
+        _ => format!(
+            "{} {} {} {}",
+            text(&["type"]),
+            text(&["object", "metadata", "name"]),
+            event.at(&["object", "data"]).map(json::to_string).unwrap_or_default(),
+            event.at(&["object", "metadata", "annotations"]).map(json::to_string).unwrap_or_default(),
+        )
+        .trim_end()
+        .to_owned(),
+    }
+}
+
+async fn version(world: &World) -> String {
+    let (_, list) = world.ask("GET", CONFIG_MAPS, "").await;
+    list.str_at(&["metadata", "resourceVersion"]).unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_come_into_view_and_go() {
+    let world = World::new().await;
+    let from = version(&world).await;
+    world
+        .play(
+            r#"
+            POST cm {"metadata":{"name":"a"},"data":{"k":"1"}}
+            PATCH cm/a {"metadata":{"labels":{"w":"1"}}}
+            PATCH cm/a {"data":{"k":"2"}}
+            PATCH cm/a {"metadata":{"labels":{"w":"2"}},"data":{"k":"3"}}
+            PATCH cm/a {"metadata":{"labels":{"w":"1"}}}
+            DELETE cm/a
+        "#,
+        )
+        .await;
+    let selected = lines(&world, &format!("resourceVersion={from}&labelSelector=w%3D1"), 5).await;
+    let all = lines(&world, &format!("resourceVersion={from}"), 6).await;
+    expect![[r#"
+        w=1:
+        ADDED a {"k":"1"}
+        MODIFIED a {"k":"2"}
+        DELETED a {"k":"2"}
+        ADDED a {"k":"3"}
+        DELETED a {"k":"3"}
+        all:
+        ADDED a {"k":"1"}
+        MODIFIED a {"k":"1"}
+        MODIFIED a {"k":"2"}
+        MODIFIED a {"k":"3"}
+        MODIFIED a {"k":"3"}
+        DELETED a {"k":"3"}"#]]
+    .assert_eq(&format!("w=1:\n{selected}\nall:\n{all}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_present_state_first() {
+    let world = World::new().await;
+    world.play("POST cm {\"metadata\":{\"name\":\"b\"}}\nPOST cm {\"metadata\":{\"name\":\"a\"}}").await;
+    let plain = lines(&world, "", 2).await;
+    let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let marked = lines(&world, initial, 3).await;
+    let old = lines(&world, "resourceVersion=0&timeoutSeconds=5", 9).await;
+    expect![[r#"
+        plain:
+        ADDED a
+        ADDED b
+        marked:
+        ADDED a
+        ADDED b
+        BOOKMARK   {"k8s.io/initial-events-end":"true"}
+        until its time is over:
+        ADDED a
+        ADDED b"#]]
+    .assert_eq(&format!("plain:\n{plain}\nmarked:\n{marked}\nuntil its time is over:\n{old}"));
+}
