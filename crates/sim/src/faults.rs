@@ -91,6 +91,12 @@ impl Faults {
         self.in_force.store(false, Ordering::Relaxed);
     }
 
+    /// Whether things go wrong still.
+    #[must_use]
+    pub fn are_in_force(&self) -> bool {
+        self.in_force.load(Ordering::Relaxed)
+    }
+
     /// How long a request is on its way.
     #[must_use]
     pub fn latency(&self) -> Duration {
@@ -144,7 +150,7 @@ impl Faults {
     }
 
     fn dice(&self) -> Option<Dice<'_>> {
-        self.in_force.load(Ordering::Relaxed).then(|| Dice(&self.random))
+        self.are_in_force().then(|| Dice(&self.random))
     }
 }
 

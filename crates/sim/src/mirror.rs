@@ -53,7 +53,7 @@ impl Mirror {
     async fn list(&self, context: &Context, revision: &mut String) -> Result<(), ApiError> {
         let list = context.client.dynamic(self.resource.clone()).list("", &ListOptions::default()).await?;
         *revision = list.metadata.resource_version.unwrap_or_default();
-        *self.known.lock() = list.items.into_iter().map(|object| (key_of(&object), object)).collect();
+        *self.known.lock() = list.items.into_iter().map(entry).collect();
         Ok(())
     }
 
@@ -96,7 +96,7 @@ impl Mirror {
         if word == "DELETED" {
             known.remove(&key);
         } else {
-            known.insert(key, object);
+            known.extend([entry(object)]);
         }
         complaint
     }
@@ -108,7 +108,7 @@ impl Mirror {
     pub async fn compare(&self, client: &client::Client, history: &History) -> Result<(), String> {
         let list = client.dynamic(self.resource.clone()).list("", &ListOptions::default()).await;
         let list = list.map_err(|error| format!("listing {}: {error}", self.resource.plural))?;
-        let listed: BTreeMap<String, Value> = list.items.into_iter().map(|o| (key_of(&o), o)).collect();
+        let listed: BTreeMap<String, Value> = list.items.into_iter().map(entry).collect();
         let known = self.known.lock().clone();
         let stored: BTreeMap<String, String> = history
             .revisions(&format!("/registry/{}/", self.storage))
@@ -121,27 +121,35 @@ impl Mirror {
                 (format!("/registry/{}/{key}", self.storage), meta::resource_version(object).to_owned())
             })
             .collect();
-        same("a list of", &self.resource.plural, &shown, "the store", &stored)?;
-        same("list and watch of", &self.resource.plural, &known, "a fresh list", &listed)
+        same("a list of", &self.resource.plural, &shown, "the store", &stored, String::clone)?;
+        same("list and watch of", &self.resource.plural, &known, "a fresh list", &listed, machinery::json::to_string)
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(
+fn same<T: PartialEq>(
     what: &str,
     plural: &str,
     left: &BTreeMap<String, T>,
     other: &str,
     right: &BTreeMap<String, T>,
+    show: fn(&T) -> String,
 ) -> Result<(), String> {
     let keys = left.keys().chain(right.keys());
     match keys.into_iter().find(|key| left.get(*key) != right.get(*key)) {
         None => Ok(()),
-        Some(key) => Err(format!(
-            "{what} {plural} and {other} differ in {key}: {:?} against {:?}",
-            left.get(key),
-            right.get(key)
-        )),
+        Some(key) => {
+            let show = |side: &BTreeMap<String, T>| side.get(key).map_or_else(|| "nothing".to_owned(), show);
+            Err(format!("{what} {plural} and {other} differ in {key}: {} against {}", show(left), show(right)))
+        }
     }
+}
+
+/// An object by its key. Items of a list do not name their kind, events do.
+fn entry(mut object: Value) -> (String, Value) {
+    for name in ["kind", "apiVersion"] {
+        object.remove_at(&[name]);
+    }
+    (key_of(&object), object)
 }
 
 fn key_of(object: &Value) -> String {

@@ -12,8 +12,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
 use machinery::{Value, value};
 
-/// What a kubelet does by default.
-const LEASE_RENEWAL: Duration = Duration::from_secs(10);
+/// Half as often as a kubelet does by default: most of what a cluster at rest writes is leases.
+const LEASE_RENEWAL: Duration = Duration::from_secs(20);
 const LEASE_DURATION_SECONDS: i64 = 40;
 /// Between attempts to write.
 const RETRY: Duration = Duration::from_secs(1);

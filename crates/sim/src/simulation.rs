@@ -11,9 +11,9 @@ use crate::workload::{self, Workload};
 /// Without faults the cluster comes to rest within this: controllers may back off for minutes.
 const SETTLES_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// What is written after all has come true is written within this: events, counts, old revisions.
-const WINDS_DOWN_WITHIN: Duration = Duration::from_secs(3 * 60);
+const WINDS_DOWN_WITHIN: Duration = Duration::from_secs(90);
 /// Then nothing is written for so long.
-const RESTS_FOR: Duration = Duration::from_secs(5 * 60);
+const RESTS_FOR: Duration = Duration::from_secs(3 * 60);
 
 /// What is to be simulated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn choose(plan: &Plan) -> Result<&'static Workload, String> {
 async fn run(plan: &Plan, workload: &'static Workload) -> Outcome {
     let random = Random::seeded(plan.seed);
     let rates = if plan.faults { Rates::drawn(&random) } else { Rates::default() };
-    let checkers = (workload.checkers)();
+    let checkers = (workload.checkers)(rates);
     let mut cluster = match Cluster::start(random, workload.nodes, rates, checkers, plan.print).await {
         Ok(cluster) => cluster,
         Err(complaint) => {

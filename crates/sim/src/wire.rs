@@ -81,7 +81,7 @@ impl Wire {
             let answer = self.ask(request).await?;
             return Ok(if is_watch { answer.map(|body| self.watched(body)) } else { answer });
         }
-        if self.fuse.burns() {
+        if self.faults.are_in_force() && self.fuse.burns() {
             if self.fuse.after {
                 drop(self.ask(request).await);
             }

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 
 use crate::checker::Checker;
 use crate::cluster::Cluster;
+use crate::faults::Rates;
 
 /// A workload.
 pub struct Workload {
@@ -17,8 +18,8 @@ pub struct Workload {
     pub name: &'static str,
     /// How many nodes it runs on.
     pub nodes: usize,
-    /// What must be true all the time.
-    pub checkers: fn() -> Vec<Box<dyn Checker>>,
+    /// What must be true all the time, when this goes wrong.
+    pub checkers: fn(Rates) -> Vec<Box<dyn Checker>>,
     /// Does it; what was asked for last is what the cluster has to come to.
     pub run: for<'a> fn(&'a mut Cluster) -> BoxFuture<'a, Result<(), String>>,
 }
@@ -26,7 +27,7 @@ pub struct Workload {
 /// All workloads.
 pub const ALL: &[Workload] = &[rolling_update::WORKLOAD, job_storm::WORKLOAD, node_loss::WORKLOAD];
 
-/// Makes `kind`s of pods wait some seconds, drawn from the seed.
+/// Some seconds, drawn from the seed.
 fn pause(cluster: &Cluster, limit_seconds: usize) -> Duration {
     Duration::from_secs(1 + cluster.house.random.below(limit_seconds) as u64)
 }

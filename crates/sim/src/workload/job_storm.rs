@@ -8,6 +8,7 @@ use machinery::{Value, value};
 use super::{Workload, pause};
 use crate::checker::{BoundOnce, Checker, Parallelism};
 use crate::cluster::Cluster;
+use crate::faults::Rates;
 use crate::node::{EXIT_CODE, RUNS_FOR};
 
 pub const WORKLOAD: Workload = Workload { name: "job-storm", nodes: 3, checkers, run };
@@ -17,8 +18,8 @@ const MOST_COMPLETIONS: usize = 5;
 const LONGEST_RUN_SECONDS: usize = 40;
 const LONGEST_PAUSE_SECONDS: usize = 8;
 
-fn checkers() -> Vec<Box<dyn Checker>> {
-    vec![Box::new(BoundOnce), Box::new(Parallelism)]
+fn checkers(rates: Rates) -> Vec<Box<dyn Checker>> {
+    vec![Box::new(BoundOnce), Box::new(Parallelism { answers_are_lost: rates.lost_answers > 0 })]
 }
 
 fn run(cluster: &mut Cluster) -> BoxFuture<'_, Result<(), String>> {

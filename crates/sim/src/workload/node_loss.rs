@@ -11,6 +11,7 @@ use machinery::{Value, value};
 use super::{Workload, pause};
 use crate::checker::{BoundOnce, Checker, Objects, under};
 use crate::cluster::Cluster;
+use crate::faults::Rates;
 use crate::objects::is_available;
 
 pub const WORKLOAD: Workload = Workload { name: "node-loss", nodes: 6, checkers, run };
@@ -20,7 +21,7 @@ const REPLICAS: usize = 12;
 const MOVED_AFTER: Duration = Duration::from_secs(50 + 300 + 240);
 const LONGEST_PAUSE_SECONDS: usize = 90;
 
-fn checkers() -> Vec<Box<dyn Checker>> {
+fn checkers(_: Rates) -> Vec<Box<dyn Checker>> {
     vec![Box::new(BoundOnce)]
 }
 

@@ -9,6 +9,7 @@ use machinery::{Value, value};
 use super::{Workload, pause};
 use crate::checker::{BoundOnce, Checker, Rolling};
 use crate::cluster::Cluster;
+use crate::faults::Rates;
 
 pub const WORKLOAD: Workload = Workload { name: "rolling-update", nodes: 5, checkers, run };
 
@@ -17,7 +18,7 @@ const STEPS: usize = 8;
 const MOST_REPLICAS: usize = 9;
 const LONGEST_PAUSE_SECONDS: usize = 40;
 
-fn checkers() -> Vec<Box<dyn Checker>> {
+fn checkers(_: Rates) -> Vec<Box<dyn Checker>> {
     vec![Box::new(BoundOnce), Box::new(Rolling::default())]
 }
 
