@@ -158,7 +158,7 @@ async fn history(
 ) -> Result<Vec<Arc<Item>>, Status> {
     let found = server.store.range(Range::prefix(prefix), Some(revision)).await;
     let found = found.map_err(|error| match error {
-        store::Error::Compacted { .. } if !options.continue_token.is_empty() => expired(&options.continue_token),
+        store::Error::Compacted { .. } if !options.continue_token.is_empty() => expired(),
         other => storage::failure(&other),
     })?;
     let stored = kind.stored_as.map_or(kind, |conversion| conversion.kind);
@@ -167,7 +167,7 @@ async fn history(
 }
 
 /// The answer when the version of the first page is forgotten.
-fn expired(_token: &str) -> Status {
+fn expired() -> Status {
     Status::expired(
         "The provided continue parameter is too old to display a consistent list result. You must start a new list \
          without the continue parameter.",
