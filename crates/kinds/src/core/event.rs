@@ -41,7 +41,7 @@ pub static KIND: Kind = Kind {
     ..BASE
 };
 
-/// The kind of `events.k8s.io`: another form of the same objects. Its hooks see the stored form.
+/// The kind of `events.k8s.io`: another form of the same objects. Its checks read the stored form.
 pub static EVENTS_KIND: Kind = Kind {
     group: "events.k8s.io",
     kind: "Event",
@@ -56,8 +56,8 @@ pub static EVENTS_KIND: Kind = Kind {
     expires: true,
     name: KIND.name,
     stored_as: Some(Conversion { kind: &KIND, to_stored, from_stored }),
-    validate: validate_new,
-    validate_update: validate_new_update,
+    validate: |event| validate_new(&stored(event)),
+    validate_update: |new, old| validate_new_update(&stored(new), &stored(old)),
     ..BASE
 };
 
@@ -163,6 +163,12 @@ fn reporter(event: &Value) -> String {
 fn to_stored(event: &mut Value) {
     rename(event, |name| RENAMED.iter().find(|(_, new)| *new == name).map(|(core, _)| *core));
     event.set_at(&["apiVersion"], "v1");
+}
+
+fn stored(event: &Value) -> Value {
+    let mut event = event.clone();
+    to_stored(&mut event);
+    event
 }
 
 fn from_stored(event: &mut Value) {

@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use super::line::Line;
 use super::watch::Watch;
 
+/// How often a quiet container is asked whether it still runs.
+const STATE_CHECK: std::time::Duration = std::time::Duration::from_secs(1);
 const BLOCK: usize = 64 << 10;
 /// A line longer than this is given in pieces.
 const LINE_LIMIT: usize = 1 << 20;
@@ -58,6 +60,7 @@ impl Reader {
     pub(crate) async fn run<F: Future<Output = bool>>(
         mut self,
         out: mpsc::Sender<Bytes>,
+        clock: base::Clock,
         alive: impl Fn() -> F,
     ) -> io::Result<()> {
         let mut watch = match self.wanted.follow {
@@ -87,6 +90,8 @@ impl Reader {
                         biased;
                         () = out.closed() => return Ok(()),
                         changed = watch.changed() => changed?,
+                        // A container's end writes nothing.
+                        () = clock.sleep(STATE_CHECK) => {}
                     }
                 }
                 _ => return Ok(()),
@@ -192,7 +197,7 @@ mod tests {
         let path = dir.path().join("0.log");
         std::fs::write(&path, text).unwrap();
         let (sender, mut receiver) = mpsc::channel(100);
-        Reader::open(&path, wanted).unwrap().run(sender, || async { false }).await.unwrap();
+        Reader::open(&path, wanted).unwrap().run(sender, base::Clock::system(), || async { false }).await.unwrap();
         let mut all = Vec::new();
         while let Some(bytes) = receiver.recv().await {
             all.extend_from_slice(&bytes);
@@ -226,7 +231,7 @@ mod tests {
         std::fs::write(&path, "t stdout F a\n").unwrap();
         let (sender, mut receiver) = mpsc::channel(1);
         let reader = Reader::open(&path, Wanted { follow: true, ..Wanted::default() }).unwrap();
-        let task = base::spawn("follow", reader.run(sender, || async { true }));
+        let task = base::spawn("follow", reader.run(sender, base::Clock::system(), || async { true }));
         assert_eq!(receiver.recv().await.unwrap(), "a\n");
         std::fs::rename(&path, dir.path().join("0.log.1")).unwrap();
         std::fs::write(&path, "t stdout F b\n").unwrap();

@@ -45,13 +45,13 @@ pub(super) async fn serve(node: &Arc<Node>, pod: &Pod, container: &str, query: O
         }
     };
     let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_BLOCKS);
-    let runtime = node.runtime.clone();
+    let (runtime, clock) = (node.runtime.clone(), node.clock().clone());
     detach(node.cancel(), "log reader", async move {
         let alive = || async {
             let status = runtime.container_status(&id).await.ok().flatten();
             status.is_some_and(|status| status.state == ContainerState::ContainerRunning as i32)
         };
-        if let Err(error) = reader.run(sender, alive).await {
+        if let Err(error) = reader.run(sender, clock, alive).await {
             tracing::debug!(%error, "a log cannot be read further");
         }
     });
