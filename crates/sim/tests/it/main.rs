@@ -3,7 +3,8 @@
 use std::process::Command;
 
 fn sim(arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_sim")).args(arguments).output().expect("the simulation can be started");
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
