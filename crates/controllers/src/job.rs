@@ -127,14 +127,17 @@ impl<'a> Work<'a> {
     fn manage_pods(&self) -> Vec<Action> {
         let mut active: Vec<&Arc<Pod>> = self.active().collect();
         let running = crate::replicas::number(active.len());
-        if self.is_deciding() || self.is_suspended() {
+        if self.is_deciding() {
             return self.delete(&active);
+        }
+        if self.is_suspended() {
+            return self.take_back(&active);
         }
         let wanted = self.wanted();
         if running > wanted {
             active.sort_by_key(|pod| (pods::is_ready(pod), std::cmp::Reverse(pods::created(pod))));
             let surplus = usize::try_from((running - wanted).min(BURST)).unwrap_or_default();
-            return self.delete(&active[..surplus]);
+            return self.take_back(&active[..surplus]);
         }
         let going = if self.replaces_failed_only() { self.terminating() } else { 0 };
         let missing = (wanted - running - going).min(BURST);
@@ -164,6 +167,13 @@ impl<'a> Work<'a> {
     fn terminating(&self) -> i32 {
         let going = self.pods.iter().filter(|pod| pod.is_deleted() && !pods::is_terminal(pod));
         crate::replicas::number(going.count())
+    }
+
+    /// Deletes pods that did nothing wrong: let go of first, so that they do not count as failed.
+    fn take_back(&self, pods: &[&Arc<Pod>]) -> Vec<Action> {
+        let mut actions = release(&pods.iter().map(|pod| Arc::clone(pod)).collect::<Vec<_>>());
+        actions.extend(self.delete(pods));
+        actions
     }
 
     fn delete(&self, pods: &[&Arc<Pod>]) -> Vec<Action> {

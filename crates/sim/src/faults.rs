@@ -150,7 +150,7 @@ impl Faults {
     }
 
     fn dice(&self) -> Option<Dice<'_>> {
-        self.are_in_force().then(|| Dice(&self.random))
+        self.are_in_force().then_some(Dice(&self.random))
     }
 }
 

@@ -61,7 +61,9 @@ impl Rollout<'_> {
             return Vec::new();
         }
         let mut actions = self.shrink_each(room, |set| size(set) - available(set));
-        let spare = self.available() - promised;
+        // A set that is to shrink loses pods that its status counts still.
+        let staying: i32 = self.old.iter().chain(&self.new).map(|set| available(set).min(size(set))).sum();
+        let spare = staying - promised;
         if spare > 0 {
             actions.extend(self.shrink_each(spare, size));
         }

@@ -87,10 +87,11 @@ fn pods_are_made_counted_and_let_go() {
         (
             JOB.replace("completions: 2", "completions: 2\n  suspend: true") + &pod("p2", "Running"),
             expect![[r#"
-            update Job/status a/sum {"conditions":[{"lastProbeTime":"2026-01-01T00:10:00Z","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Job suspended","reason":"JobSuspended","status":"True","type":"Suspended"}],"ready":0,"terminating":1,"uncountedTerminatedPods":{}}
-            delete Pod a/p2 …
-            event Normal Suspended: Job suspended
-        "#]],
+                update Job/status a/sum {"conditions":[{"lastProbeTime":"2026-01-01T00:10:00Z","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Job suspended","reason":"JobSuspended","status":"True","type":"Suspended"}],"ready":0,"terminating":1,"uncountedTerminatedPods":{}}
+                patch Pod a/p2 {"metadata":{"finalizers":[],"resourceVersion":""}}
+                delete Pod a/p2 …
+                event Normal Suspended: Job suspended
+            "#]],
         ),
     ];
     for (yaml, expected) in cases {
