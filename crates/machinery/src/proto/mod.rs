@@ -4,6 +4,8 @@
 //! leaves it to [`crate::schema::decode()`] to drop what JSON would not show.
 
 mod read;
+#[cfg(test)]
+mod sample;
 mod wire;
 mod write;
 
