@@ -88,11 +88,8 @@ pub fn build(debug: bool) -> Result<PathBuf> {
 
 /// Starts `cox server` in the background unless it answers already.
 fn start(cox: &Path, arguments: &Arguments) -> Result<String> {
-    let pid_file = arguments.data_dir.join("cox.pid");
-    if let Ok(pid) = std::fs::read_to_string(&pid_file)
-        && Path::new("/proc").join(pid.trim()).join("exe").exists()
-    {
-        return Ok(format!("already running (process {})", pid.trim()));
+    if let Some(pid) = running(&arguments.data_dir) {
+        return Ok(format!("already running (process {pid})"));
     }
     std::fs::create_dir_all(&arguments.data_dir).context("making the data directory")?;
     let log_path = arguments.data_dir.join("cox.log");
@@ -109,6 +106,14 @@ fn start(cox: &Path, arguments: &Arguments) -> Result<String> {
         .process_group(0);
     let child = server.spawn().context("starting cox")?;
     Ok(format!("process {}, log {}", child.id(), log_path.display()))
+}
+
+/// The process of the server that runs in `data_dir`: it holds a lock on its process file.
+fn running(data_dir: &Path) -> Option<String> {
+    let path = data_dir.join("cox.pid");
+    let file = std::fs::File::open(&path).ok()?;
+    let held = matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock));
+    held.then(|| std::fs::read_to_string(&path).unwrap_or_default())
 }
 
 /// Waits until the node says Ready.

@@ -8,6 +8,7 @@ mod dns;
 mod failure;
 mod kubelet;
 mod logging;
+mod pid_file;
 mod proxy;
 mod reset;
 mod scheduler;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use base::Clock;
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::component;
-use crate::server::PID_FILE;
+use crate::pid_file::PidFile;
 
 /// A cox that was asked to end has so long before it is killed.
 const END_LIMIT: Duration = Duration::from_secs(15);
@@ -58,36 +59,26 @@ async fn take_down(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Ends the cox that runs the cluster, if one does.
+/// Ends the server that runs the cluster, if one does.
 async fn end_process(data_dir: &Path, clock: &Clock) -> Result<()> {
-    let Ok(text) = std::fs::read_to_string(data_dir.join(PID_FILE)) else { return Ok(()) };
-    let Ok(pid) = text.trim().parse::<i32>() else { return Ok(()) };
-    let running = || {
-        let name = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // A number may have been given to another program since; a zombie has ended.
-        name.contains("(cox)") && !name.contains(") Z ")
-    };
-    if !running() {
-        return Ok(());
-    }
-    kill(Pid::from_raw(pid), Signal::SIGTERM).with_context(|| format!("ending process {pid}"))?;
-    let ended = async {
-        while running() {
-            clock.sleep(LOOK).await;
+    let Some(pid) = PidFile::holder(data_dir)? else { return Ok(()) };
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        match kill(Pid::from_raw(pid), signal) {
+            // It ended between the look and the signal.
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => return Err(error).with_context(|| format!("ending process {pid}")),
         }
-    };
-    if clock.timeout(END_LIMIT, ended).await.is_err() {
-        kill(Pid::from_raw(pid), Signal::SIGKILL).with_context(|| format!("killing process {pid}"))?;
-        let gone = async {
-            while running() {
+        let ended = async {
+            while PidFile::holder(data_dir)?.is_some() {
                 clock.sleep(LOOK).await;
             }
+            anyhow::Ok(())
         };
-        if clock.timeout(END_LIMIT, gone).await.is_err() {
-            bail!("process {pid} does not end");
+        if let Ok(ended) = clock.timeout(END_LIMIT, ended).await {
+            return ended;
         }
     }
-    Ok(())
+    bail!("process {pid} does not end")
 }
 
 /// Unmounts all that is mounted below `folder`, deepest first.

@@ -1,6 +1,7 @@
 //! `cox server`: a whole cluster in one process. The components talk to the API server in process, each as itself.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -12,10 +13,9 @@ use ipnet::IpNet;
 use kubelet::{Certificate, KubeletOptions, RuntimeChoice};
 
 use crate::cluster::{self, Configuration, Running};
+use crate::pid_file::PidFile;
 use crate::signals;
 
-/// The file in the data directory that names the process.
-pub const PID_FILE: &str = "cox.pid";
 /// Where the CNI plugins may lie.
 const CNI_PLUGINS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
 
@@ -78,8 +78,13 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         modes: vec![apiserver::authorization::Mode::Node, apiserver::authorization::Mode::Rbac],
         verify_kubelets: true,
     };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&arguments.data_dir)
+        .with_context(|| format!("making the data directory {}", arguments.data_dir.display()))?;
+    let _held = PidFile::claim(&arguments.data_dir)?;
     let mut running = cluster::start(&configuration, &clock, &random, &stop).await?;
-    std::fs::write(arguments.data_dir.join(PID_FILE), std::process::id().to_string()).context("noting the process")?;
     let url = cluster::local_url(running.address);
     let own = arguments.data_dir.join("admin.kubeconfig");
     for path in std::iter::once(&own).chain(&arguments.write_kubeconfig) {

@@ -1,5 +1,6 @@
-//! The regatta's API: counts oar strokes per crew in redis and says which pod answered. Standard library only, so that
-//! its image stays small.
+//! The regatta's API: counts oar strokes per crew in redis and says which pod answered. Hardly more than the standard
+//! library, so that its image stays small. As process 1 of its container it must heed SIGTERM itself: the kernel gives
+//! process 1 no default.
 //!
 //! Environment: `REDIS_ADDRESS` (host:port), `POD_NAME`. Files: `/etc/regatta/course-metres` (from a ConfigMap),
 //! `/etc/regatta-secret/redis-password` (from a Secret); both are read on every request, so edits show at once.
@@ -8,7 +9,11 @@ mod redis;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
+
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
 
 /// The crews that take part.
 const CREWS: [&str; 4] = ["scarlet", "amber", "jade", "azure"];
@@ -19,7 +24,18 @@ const HEAD_LIMIT_BYTES: u64 = 16 * 1024;
 /// A client that says nothing for so long is let go.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Read-locked by every request that is being answered, so that the end waits for them.
+static BUSY: RwLock<()> = RwLock::new(());
+
 fn main() -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGTERM])?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            let _answered = BUSY.write().unwrap_or_else(PoisonError::into_inner);
+            println!("regatta-api ends");
+            std::process::exit(0);
+        }
+    });
     let listener = TcpListener::bind(("0.0.0.0", 8080))?;
     println!("regatta-api listens on {}", listener.local_addr()?);
     for stream in listener.incoming() {
@@ -42,6 +58,7 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
             break;
         }
     }
+    let _busy = BUSY.read().unwrap_or_else(PoisonError::into_inner);
     let mut words = request.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let (status, body) = answer(method, path);

@@ -77,6 +77,15 @@ impl Cluster {
         Line::new("ctr").arg("--address").arg(socket).words("--namespace k8s.io").words(words)
     }
 
+    /// The process of the cluster's containerd.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn containerd_process(&self) -> Result<String> {
+        let pid = std::fs::read_to_string(self.data_dir.join("containerd/containerd.pid")).context("no containerd")?;
+        Ok(pid.trim().to_owned())
+    }
+
     /// The admin's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.data_dir.join("admin.kubeconfig")

@@ -10,6 +10,7 @@ mod kubectl;
 mod machine;
 mod manifests;
 mod program;
+mod refusals;
 mod steps;
 mod wait;
 

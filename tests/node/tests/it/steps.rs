@@ -10,6 +10,7 @@ mod heal;
 mod logs;
 mod nodes;
 mod rollout;
+mod runtime;
 mod scale;
 mod streams;
 mod watch;
@@ -60,6 +61,8 @@ pub const ALL: &[Step] = &[
     step("attach reaches a running process", streams::attach),
     step("port-forward reaches a pod and a service", streams::port_forward),
     step("cp copies to a pod and back", files::copied),
+    step("a runtime that hangs makes the node not ready until it goes on", runtime::hangs),
+    step("a runtime that dies is started again, and no container restarts", runtime::dies),
     step("kill -9 of the server under load loses nothing and restarts no container", crash::under_load),
     step("delete namespace takes everything in it away", farewell::namespace_gone),
 ];
