@@ -2,10 +2,12 @@
 //!
 //! One pump reads the store's changes of all resources in order. Readers copy handles under a short lock; watchers have
 //! no queue of their own but a place in their resource's window of changes, so a slow one holds nothing up: when the
-//! window passes it by, its watch ends.
+//! window passes it by, its watch ends. A change wakes those watchers whom it may concern.
 //!
 //! Invariant: when `progress` shows a revision, every resource has applied all changes up to it.
 
+mod audience;
+mod crowd;
 mod event;
 mod item;
 mod pump;

@@ -7,12 +7,15 @@ use store::{Error, Revision};
 /// The bytes of `object`: type and metadata first, no resourceVersion (see [`crate::cache::Item`]).
 #[must_use]
 pub fn encode(object: &Value) -> Bytes {
-    let mut out = Vec::with_capacity(1024);
-    let field = |name: &str| object.get(name).cloned().unwrap_or_else(|| "".into());
+    let mut out = Vec::with_capacity(4096);
+    let text = |name: &str, out: &mut Vec<u8>| match object.get(name) {
+        Some(value) => json::write(value, out),
+        None => out.extend_from_slice(b"\"\""),
+    };
     out.extend_from_slice(b"{\"kind\":");
-    json::write(&field("kind"), &mut out);
+    text("kind", &mut out);
     out.extend_from_slice(b",\"apiVersion\":");
-    json::write(&field("apiVersion"), &mut out);
+    text("apiVersion", &mut out);
     out.extend_from_slice(b",\"metadata\":");
     write_without(object.get("metadata"), &["resourceVersion", "selfLink"], &mut out);
     for (name, value) in object.as_object().into_iter().flat_map(machinery::Object::iter) {
@@ -24,7 +27,8 @@ pub fn encode(object: &Value) -> Bytes {
         }
     }
     out.push(b'}');
-    out.into()
+    // Spare room would stay in memory for as long as the object does.
+    out.into_boxed_slice().into()
 }
 
 fn write_without(object: Option<&Value>, names: &[&str], out: &mut Vec<u8>) {

@@ -16,4 +16,4 @@ pub use backoff::{Backoff, BackoffTable};
 pub use clock::{Clock, Elapsed, Instant};
 pub use random::Random;
 pub use task::{Tasks, spawn};
-pub use tokio_util::sync::CancellationToken;
+pub use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};

@@ -1,8 +1,13 @@
 //! Client certificates: the common name is the user, organizations are groups (RFC 5280).
+//!
+//! To check signatures costs more than all else that a request needs, and connections show the same chain with each of
+//! theirs; so what a chain has proved is kept for as long as its certificates are valid.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -13,6 +18,9 @@ use std::time::Duration;
 
 use crate::User;
 
+/// So many chains are remembered; when there are more, all are forgotten and proved anew.
+const KNOWN_CHAINS: usize = 4096;
+
 /// Certificates to trust that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificates that clients are checked against cannot be used: {0}")]
@@ -20,7 +28,11 @@ pub struct BadRoots(String);
 
 /// Checks client certificates against a set of certificates.
 #[derive(Debug, Clone)]
-pub struct ClientCertificates(Arc<dyn ClientCertVerifier>);
+pub struct ClientCertificates {
+    verifier: Arc<dyn ClientCertVerifier>,
+    /// Whom chains have proved to speak for, and the second after which they no longer do.
+    known: Arc<Mutex<HashMap<Box<[u8]>, (User, i64)>>>,
+}
 
 impl ClientCertificates {
     /// Trusts what `roots` signed.
@@ -34,14 +46,15 @@ impl ClientCertificates {
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build();
-        verifier.map(Self).map_err(|error| BadRoots(error.to_string()))
+        let verifier = verifier.map_err(|error| BadRoots(error.to_string()))?;
+        Ok(Self { verifier, known: Arc::default() })
     }
 
     /// What a TLS listener asks of its clients: any certificate whose key they hold, or none. Whether it counts is
     /// decided request by request, so that a stranger gets an answer (401) rather than a broken connection.
     #[must_use]
     pub fn listener(&self) -> Arc<dyn ClientCertVerifier> {
-        Arc::new(AskOnly(Arc::clone(&self.0)))
+        Arc::new(AskOnly(Arc::clone(&self.verifier)))
     }
 
     /// Whom the certificate speaks for.
@@ -49,11 +62,38 @@ impl ClientCertificates {
     /// # Errors
     /// When it is not trusted, has expired, is not for clients, or names nobody.
     pub fn user(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<User, String> {
+        let key: Box<[u8]> = chain.iter().flat_map(|certificate| certificate.iter().copied()).collect();
+        if let Some((user, until)) = self.known.lock().get(&key)
+            && now.as_second() <= *until
+        {
+            return Ok(user.clone());
+        }
+        let user = self.prove(chain, now)?;
+        let until = valid_until(chain)?;
+        let mut known = self.known.lock();
+        if known.len() >= KNOWN_CHAINS {
+            known.clear();
+        }
+        known.insert(key, (user.clone(), until));
+        Ok(user)
+    }
+
+    fn prove(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<User, String> {
         let Some((certificate, intermediates)) = chain.split_first() else { return Err("no certificate".to_owned()) };
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default()));
-        self.0.verify_client_cert(certificate, intermediates, now).map_err(|error| error.to_string())?;
+        self.verifier.verify_client_cert(certificate, intermediates, now).map_err(|error| error.to_string())?;
         read_user(certificate)
     }
+}
+
+/// The second in which the first certificate of a chain expires.
+fn valid_until(chain: &[CertificateDer<'_>]) -> Result<i64, String> {
+    let mut until = i64::MAX;
+    for certificate in chain {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
+        until = until.min(parsed.validity().not_after.timestamp());
+    }
+    Ok(until)
 }
 
 fn read_user(certificate: &CertificateDer<'_>) -> Result<User, String> {
@@ -155,5 +195,16 @@ mod tests {
             invalid peer certificate
             invalid peer certificate"#]]
         .assert_eq(&shown.join("\n"));
+    }
+
+    #[test]
+    fn what_is_remembered_expires_with_the_certificate() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let authority = Authority::make(now);
+        let clients = ClientCertificates::new([der(authority.certificate_pem())]).unwrap();
+        let chain = [der(&authority.issue(&Profile::admin(), now).certificate_pem)];
+        assert_eq!(clients.user(&chain, now).unwrap(), clients.user(&chain, now).unwrap());
+        assert_eq!(clients.known.lock().len(), 1);
+        assert!(clients.user(&chain, "2028-01-01T00:00:00Z".parse().unwrap()).is_err());
     }
 }

@@ -1,11 +1,12 @@
 //! One change of an object, and its lines in a watch's stream: each is written once and shared by all watchers.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kinds::Kind;
 use machinery::proto;
 use machinery::schema::Message;
+use parking_lot::Mutex;
 use store::Revision;
 
 use super::{Form, Item, Selection};
@@ -42,17 +43,22 @@ pub struct Event {
     pub item: Option<Arc<Item>>,
     /// What it was; `None` when it was created.
     pub previous: Option<Arc<Item>>,
-    whole: [OnceLock<Bytes>; 3],
-    partial: [OnceLock<Bytes>; 3],
-    whole_protobuf: [OnceLock<Bytes>; 3],
+    /// The lines that somebody has asked for; there are few.
+    lines: Mutex<Vec<(Line, Written, Bytes)>>,
+}
+
+/// How a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Json(Form),
+    Protobuf,
 }
 
 impl Event {
     /// A change at `revision`.
     #[must_use]
     pub fn new(revision: Revision, item: Option<Arc<Item>>, previous: Option<Arc<Item>>) -> Self {
-        let (whole, partial, whole_protobuf) = Default::default();
-        Self { revision, item, previous, whole, partial, whole_protobuf }
+        Self { revision, item, previous, lines: Mutex::default() }
     }
 
     /// What a watcher of `selection` is told; nothing if the object was and is out of its view.
@@ -78,15 +84,29 @@ impl Event {
     /// The line as JSON.
     #[must_use]
     pub fn json(&self, line: Line, form: Form) -> Bytes {
-        let lines = if form == Form::Partial { &self.partial } else { &self.whole };
-        lines[line as usize].get_or_init(|| encode(line, self.shown(line), form, self.revision)).clone()
+        self.line(line, Written::Json(form), || encode(line, self.shown(line), form, self.revision))
     }
 
     /// The frame in protobuf.
     #[must_use]
     pub fn protobuf(&self, line: Line, kind: &Kind, message: &Message) -> Bytes {
-        let encode = || frame(line, kind, message, self.shown(line), self.revision);
-        self.whole_protobuf[line as usize].get_or_init(encode).clone()
+        self.line(line, Written::Protobuf, || frame(line, kind, message, self.shown(line), self.revision))
+    }
+
+    /// Who asks while the line is being written waits for it rather than write it too.
+    fn line(&self, line: Line, written: Written, write: impl FnOnce() -> Bytes) -> Bytes {
+        let mut lines = self.lines.lock();
+        if let Some((.., bytes)) = lines.iter().find(|(l, w, _)| (*l, *w) == (line, written)) {
+            return bytes.clone();
+        }
+        let bytes = write();
+        lines.push((line, written, bytes.clone()));
+        bytes
+    }
+
+    /// Lets the lines go; who needs one has it written anew.
+    pub fn forget_lines(&self) {
+        *self.lines.lock() = Vec::new();
     }
 }
 

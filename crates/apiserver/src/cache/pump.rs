@@ -5,11 +5,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::CancellationToken;
+use base::{CancellationToken, Instant};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use store::{Batch, Error, Event, Range, Revision};
 
+use super::crowd::Crowd;
 use super::{Cacher, Item, ROOT, ResourceCache, Selection};
 
 /// The wait before the store is asked again after it failed.
@@ -22,12 +23,13 @@ impl Cacher {
     /// When the store does not answer.
     pub async fn load(&self) -> Result<Revision, Error> {
         let revision = self.store.revision().await?;
+        let mut crowd = Crowd::default();
         for resource in self.resources.values() {
             let found = self.store.range(Range::prefix(&resource.prefix), Some(revision)).await?;
             let read = found.entries.into_iter().filter_map(|e| self.item(resource, e.key, e.value, e.revision));
             let items: Vec<_> = read.collect();
             self.tell_loaded(resource, &items);
-            resource.load(items, revision);
+            crowd.add(resource.load(items, revision));
         }
         self.progress.send_replace(revision);
         Ok(revision)
@@ -59,13 +61,28 @@ impl Cacher {
             None => self.load().await?,
         };
         let mut batches = self.store.watch(ROOT, after).await?;
-        while let Some(batch) = batches.next().await {
-            self.apply(batch?);
+        let mut crowd = Crowd::default();
+        loop {
+            let due = crowd.due();
+            tokio::select! {
+                biased;
+                batch = batches.next() => {
+                    let Some(batch) = batch else { return Ok(()) };
+                    self.apply(batch?, &mut crowd);
+                }
+                () = self.until(due), if due.is_some() => {}
+            }
+            crowd.wake(self.clock.instant());
         }
-        Ok(())
     }
 
-    fn apply(&self, batch: Batch) {
+    async fn until(&self, due: Option<Instant>) {
+        if let Some(due) = due {
+            self.clock.sleep_until(due).await;
+        }
+    }
+
+    fn apply(&self, batch: Batch, crowd: &mut Crowd) {
         for event in batch.events {
             let Some(resource) = self.resource_of(event.key()) else { continue };
             let key = event.key().clone();
@@ -74,7 +91,7 @@ impl Cacher {
                 Event::Delete { .. } => None,
             };
             self.tell(resource, &key, item.as_deref());
-            resource.apply(&key, item, event.revision());
+            crowd.add(resource.apply(&key, item, event.revision()));
         }
         self.progress.send_replace(batch.revision);
     }

@@ -8,10 +8,14 @@ use kinds::Kind;
 use parking_lot::RwLock;
 use store::Revision;
 
+use super::audience::{Audience, Interest, Signal};
 use super::{Event, Item, Selection};
 
 /// So many changes are kept for watchers; one that is further behind is cut.
 const WINDOW_EVENTS: usize = 16_384;
+
+/// The lines of a change are kept for this many changes; a watcher that is further behind has them written anew.
+const WINDOW_LINES: usize = 256;
 
 /// The objects of one resource and its latest changes.
 pub struct ResourceCache {
@@ -20,7 +24,7 @@ pub struct ResourceCache {
     /// What the objects' keys begin with.
     pub prefix: String,
     state: RwLock<State>,
-    changed: tokio::sync::watch::Sender<u64>,
+    audience: RwLock<Audience>,
 }
 
 struct State {
@@ -65,7 +69,7 @@ impl ResourceCache {
             oldest: Revision(0),
             latest: Revision(0),
         };
-        Self { kind, prefix, state: RwLock::new(state), changed: tokio::sync::watch::Sender::new(0) }
+        Self { kind, prefix, state: RwLock::new(state), audience: RwLock::default() }
     }
 
     /// The key of an object.
@@ -128,41 +132,64 @@ impl ResourceCache {
         Following::Events(state.window.iter().skip(skip).take(limit).cloned().collect())
     }
 
-    /// Wakes up when there is something new.
-    #[must_use]
-    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.changed.subscribe()
+    /// Has a new watcher be told of what concerns it from now on.
+    pub(super) fn join(&self, interest: &Interest) -> Arc<Signal> {
+        self.audience.write().join(interest)
     }
 
-    /// Replaces everything by what a read at `revision` gave; what watchers had to read before is forgotten.
-    pub(super) fn load(&self, items: Vec<Arc<Item>>, revision: Revision) {
+    /// Tells a watcher nothing more.
+    pub(super) fn leave(&self, interest: &Interest, signal: &Arc<Signal>) {
+        self.audience.write().leave(interest, signal);
+    }
+
+    /// Replaces everything by what a read at `revision` gave; what watchers had to read before is forgotten, and all of
+    /// them are to be woken.
+    pub(super) fn load(&self, items: Vec<Arc<Item>>, revision: Revision) -> Vec<Arc<Signal>> {
         let mut state = self.state.write();
         state.objects = items.into_iter().map(|item| (item.key.clone(), item)).collect();
         state.first += state.window.len() as u64 + 1;
         state.window.clear();
         (state.oldest, state.latest) = (revision, revision);
         drop(state);
-        self.changed.send_modify(|count| *count += 1);
+        let mut waking = Vec::new();
+        self.audience.read().tell_all(0, &mut waking);
+        waking
     }
 
-    /// Applies one change and gives the object as it was before.
-    pub(super) fn apply(&self, key: &Arc<str>, item: Option<Arc<Item>>, revision: Revision) {
-        let mut state = self.state.write();
+    /// Applies one change; gives the watchers that are to be woken.
+    pub(super) fn apply(&self, key: &Arc<str>, item: Option<Arc<Item>>, revision: Revision) -> Vec<Arc<Signal>> {
+        let mut waking = Vec::new();
+        let applied = self.state.write().apply(key, item, revision);
+        if let Some((number, event)) = applied {
+            self.audience.read().tell(number, &event, &mut waking);
+        }
+        waking
+    }
+}
+
+impl State {
+    /// Applies one change; gives its event and the event's number, unless there was nothing to change.
+    fn apply(&mut self, key: &Arc<str>, item: Option<Arc<Item>>, revision: Revision) -> Option<(u64, Arc<Event>)> {
         let previous = match &item {
-            Some(item) => state.objects.insert(key.clone(), item.clone()),
-            None => state.objects.remove(key.as_ref()),
+            Some(item) => self.objects.insert(key.clone(), item.clone()),
+            None => self.objects.remove(key.as_ref()),
         };
-        state.latest = revision;
-        if item.is_some() || previous.is_some() {
-            state.window.push_back(Arc::new(Event::new(revision, item, previous)));
+        self.latest = revision;
+        if item.is_none() && previous.is_none() {
+            return None;
         }
-        if state.window.len() > WINDOW_EVENTS
-            && let Some(forgotten) = state.window.pop_front()
+        let number = self.first + self.window.len() as u64;
+        let event = Arc::new(Event::new(revision, item, previous));
+        self.window.push_back(event.clone());
+        if let Some(at) = self.window.len().checked_sub(WINDOW_LINES + 1) {
+            self.window[at].forget_lines();
+        }
+        if self.window.len() > WINDOW_EVENTS
+            && let Some(forgotten) = self.window.pop_front()
         {
-            state.first += 1;
-            state.oldest = forgotten.revision;
+            self.first += 1;
+            self.oldest = forgotten.revision;
         }
-        drop(state);
-        self.changed.send_modify(|count| *count += 1);
+        Some((number, event))
     }
 }

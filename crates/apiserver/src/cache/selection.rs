@@ -4,6 +4,7 @@ use kinds::Kind;
 use machinery::{Status, fields_selector, labels};
 
 use super::Item;
+use super::audience::Interest;
 
 /// What a list or watch selects.
 #[derive(Debug, Clone)]
@@ -64,6 +65,21 @@ impl Selection {
     #[must_use]
     pub fn is_unfiltered(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// By what its watchers are filed: the narrowest thing that it names.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        let wanted = |wanted: &FieldIs| match wanted.field {
+            Field::Name if wanted.equal => Some((0, Interest::Name(wanted.value.as_str().into()))),
+            Field::Selectable(at) if wanted.equal => Some((1, Interest::Field(at, wanted.value.as_str().into()))),
+            _ => None,
+        };
+        match self.fields.iter().filter_map(wanted).min_by_key(|(rank, _)| *rank) {
+            Some((_, interest)) => interest,
+            None if self.namespace.is_empty() => Interest::All,
+            None => Interest::Namespace(self.namespace.as_str().into()),
+        }
     }
 
     /// Whether `item` is selected.

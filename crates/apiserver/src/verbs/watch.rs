@@ -1,10 +1,13 @@
 //! GET of a collection's changes.
 
+use std::future::Future as _;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base::{CancellationToken, WaitForCancellationFutureOwned};
 use bytes::Bytes;
-use futures::stream;
 use http::StatusCode;
 use kinds::Kind;
 use machinery::schema::Message;
@@ -18,12 +21,15 @@ use crate::codec;
 use crate::metrics::Open;
 use crate::negotiate::{Encoding, Shape};
 use crate::options::ListOptions;
-use crate::reply::{self, Reply};
+use crate::reply::{self, BoxError, Reply};
 use crate::server::Server;
 use crate::table::{self, Include};
 
 /// The annotation of the bookmark that ends the initial events (KEP-3157).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// What is there to be sent goes out together, in pieces of about this size.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Answers with the present objects, if asked for, and every change from there on.
 ///
@@ -56,17 +62,15 @@ pub async fn watch(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Re
         columns_sent: false,
         watcher: opened.map_err(|oldest| Status::expired(format!("too old resource version: {asked} ({oldest})"))),
         open: server.metrics.open(&call.info),
+        stop: server.stop.clone(),
+        stopped: Box::pin(server.stop.clone().cancelled_owned()),
+        over: false,
         server: server.clone(),
     };
     let is_protobuf = stream.message.is_some();
-    let lines = stream::unfold(Some(stream), |stream| async move {
-        let mut stream = stream?;
-        let (line, more) = stream.next().await?;
-        Some((Ok(line), more.then_some(stream)))
-    });
     let content_type =
         if is_protobuf { "application/vnd.kubernetes.protobuf;stream=watch" } else { "application/json" };
-    Ok(reply::with_type(StatusCode::OK, content_type, reply::streamed(lines)))
+    Ok(reply::with_type(StatusCode::OK, content_type, reply::streamed(stream)))
 }
 
 /// The query, with `watch` set where the path says so.
@@ -118,23 +122,66 @@ struct Stream {
     watcher: Result<Watcher, Status>,
     #[expect(dead_code, reason = "counts the watch until it is dropped")]
     open: Open,
+    stop: CancellationToken,
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Whether everything has been said.
+    over: bool,
+}
+
+impl futures::Stream for Stream {
+    type Item = Result<Bytes, BoxError>;
+
+    /// All lines that there are now, as one piece: a connection that is woken once writes once.
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut piece = Piece::default();
+        while !self.over && piece.bytes < PIECE_BYTES {
+            match self.poll_line(context) {
+                Poll::Ready(Some(line)) => piece.push(line),
+                Poll::Ready(None) => self.over = true,
+                Poll::Pending if piece.lines.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(piece.joined().map(Ok))
+    }
+}
+
+/// Lines that are sent together.
+#[derive(Default)]
+struct Piece {
+    lines: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Piece {
+    fn push(&mut self, line: Bytes) {
+        self.bytes += line.len();
+        self.lines.push(line);
+    }
+
+    /// One line is shared with all who are sent it; several are copied.
+    fn joined(mut self) -> Option<Bytes> {
+        if self.lines.len() < 2 { self.lines.pop() } else { Some(self.lines.concat().into()) }
+    }
 }
 
 impl Stream {
-    /// The next line, and whether more may follow.
-    async fn next(&mut self) -> Option<(Bytes, bool)> {
+    /// The next line; `None` when no more follows.
+    fn poll_line(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
+            if self.stop.is_cancelled() {
+                return Poll::Ready(None);
+            }
             let watcher = match &mut self.watcher {
                 Ok(watcher) => watcher,
                 Err(status) => {
                     let status = status.to_value();
-                    return Some((self.line("ERROR", &status), false));
+                    self.over = true;
+                    return Poll::Ready(Some(self.line("ERROR", &status)));
                 }
             };
-            let next = tokio::select! {
-                biased;
-                () = self.server.stop.cancelled() => return None,
-                next = watcher.next() => next,
+            let Poll::Ready(next) = watcher.poll_next(context) else {
+                return self.stopped.as_mut().poll(context).map(|()| None);
             };
             let line = match next {
                 Next::Initial(item) => self.initial(item),
@@ -142,10 +189,10 @@ impl Stream {
                 Next::Progress(revision) if self.marks => Some(self.mark(revision, false)),
                 Next::Change(event) => self.change(event),
                 Next::InitialEnd(_) | Next::Progress(_) => None,
-                Next::Cut | Next::Over => return None,
+                Next::Cut | Next::Over => return Poll::Ready(None),
             };
-            if let Some(line) = line {
-                return Some((line, true));
+            if line.is_some() {
+                return Poll::Ready(line);
             }
         }
     }
