@@ -142,6 +142,15 @@ pub struct WriteOutcome {
     pub previous: Option<Entry>,
 }
 
+/// Where the periodic compaction stands, as one server sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Turn {
+    /// How many turns have been taken, by whichever server.
+    pub number: u64,
+    /// The store's revision then; `None` before the first one.
+    pub revision: Option<Revision>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -79,6 +79,32 @@ pub enum Error {
         /// What is taken.
         limit: usize,
     },
+    /// What was given is no address of an etcd member.
+    #[error("{address:?} is no address of an etcd member: {why}")]
+    Address {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The etcd cluster will not do it; it was not done.
+    #[error("{message}")]
+    Refused {
+        /// In etcd's words.
+        message: String,
+    },
+    /// No member of the etcd cluster answered: whether a write was made is not known, a read can be repeated.
+    #[error("{message}")]
+    Unavailable {
+        /// In the words of etcd and its client.
+        message: String,
+    },
+    /// The etcd cluster did not answer in time: whether a write was made is not known.
+    #[error("etcd did not answer in time: {doing}")]
+    TimedOut {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

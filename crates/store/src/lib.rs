@@ -1,14 +1,15 @@
-//! Bytes and revisions: the store trait, its in-memory and embedded engines; knows no JSON.
+//! Bytes and revisions: the store trait, its in-memory, embedded and etcd engines; knows no JSON.
 //!
 //! The promises are etcd's: one global revision, ordered ranges at a revision, compare-and-write, gapless watches from a
-//! revision, compaction, and entries that expire. `docs/decisions/0001-embedded-store.md` says why the engines are
-//! what they are.
+//! revision, compaction, and entries that expire. `docs/decisions/0001-embedded-store.md` and
+//! `0008-etcd.md` say why the engines are what they are.
 //!
 //! Invariant: what a reader or a watcher sees is acknowledged or about to be, and is on disk in a durable engine.
 
 pub mod embedded;
 mod entry;
 mod error;
+pub mod etcd;
 mod expiry;
 mod index;
 pub mod memory;
@@ -19,7 +20,7 @@ mod watch;
 
 use async_trait::async_trait;
 
-pub use entry::{Change, Entry, Expect, Range, RangeResult, Revision, WriteOutcome};
+pub use entry::{Change, Entry, Expect, Range, RangeResult, Revision, Turn, WriteOutcome};
 pub use error::Error;
 pub use watch::{Batch, Event, WatchStream};
 
@@ -67,6 +68,18 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Future`] when `at` has not happened yet, and what [`Store::write`] answers when the disk fails.
     async fn compact(&self, at: Revision) -> Result<(), Error>;
+
+    /// Takes a turn of the periodic compaction: forgets what was overwritten or deleted up to the last turn's revision,
+    /// unless another server in front of the same store has done so meanwhile. Gives the turn to come with next time.
+    ///
+    /// # Errors
+    /// As [`Store::compact`].
+    async fn compact_in_turn(&self, last: Turn) -> Result<Turn, Error> {
+        if let Some(at) = last.revision {
+            self.compact(at).await?;
+        }
+        Ok(Turn { number: last.number + 1, revision: Some(self.revision().await?) })
+    }
 
     /// The revision of the latest change.
     ///

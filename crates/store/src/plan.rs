@@ -82,7 +82,11 @@ impl Request {
     }
 }
 
-fn at_most(what: &'static str, bytes: usize, limit: usize) -> Result<(), Error> {
+/// Whether a key or a value is not too long.
+///
+/// # Errors
+/// [`Error::TooLarge`].
+pub fn at_most(what: &'static str, bytes: usize, limit: usize) -> Result<(), Error> {
     if bytes > limit { Err(Error::TooLarge { what, bytes, limit }) } else { Ok(()) }
 }
 

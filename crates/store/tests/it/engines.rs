@@ -8,21 +8,28 @@ use store::embedded::{self, Sizes};
 use store::{Batch, Error, Event, Store, WatchStream, memory};
 
 use crate::disk::SimDisk;
+use crate::members::Members;
 
 /// Small files, so that a test of a few writes seals segments and trims the log.
 pub const SMALL: Sizes = Sizes { segment_bytes: 300, trim_bytes: 300, ahead_bytes: 256 };
 
 /// Which engine.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Engine {
     Memory,
     Embedded(SimDisk),
+    Etcd(Arc<Members>),
 }
 
 impl Engine {
-    /// One of each, empty.
-    pub fn all() -> [Self; 2] {
+    /// Those that keep everything themselves, and can live in virtual time.
+    pub fn own() -> [Self; 2] {
         [Self::Memory, Self::Embedded(SimDisk::default())]
+    }
+
+    /// A real etcd with one member.
+    pub fn etcd() -> Self {
+        Self::Etcd(Arc::new(Members::start(1)))
     }
 
     /// Opens it; an embedded one again with what it has on its disk.
@@ -31,13 +38,23 @@ impl Engine {
         match self {
             Self::Memory => memory::open(clock),
             Self::Embedded(disk) => embedded::open_on(Arc::new(disk.clone()), SMALL, clock).unwrap(),
+            Self::Etcd(members) => members.open(),
         }
     }
 }
 
-/// Runs `test` on both engines.
-pub async fn on_both(test: impl AsyncFn(Arc<dyn Store>)) {
-    for engine in Engine::all() {
+/// Runs `test` on every engine, empty.
+pub async fn on_all(test: impl AsyncFn(Arc<dyn Store>)) {
+    on(Engine::own().into_iter().chain([Engine::etcd()]), test).await;
+}
+
+/// Runs `test` on the engines that keep everything themselves.
+pub async fn on_own(test: impl AsyncFn(Arc<dyn Store>)) {
+    on(Engine::own(), test).await;
+}
+
+async fn on(engines: impl IntoIterator<Item = Engine>, test: impl AsyncFn(Arc<dyn Store>)) {
+    for engine in engines {
         let store = engine.open();
         test(store.clone()).await;
         store.close().await;

@@ -1,12 +1,12 @@
-//! The promises of the trait, one by one, on both engines.
+//! The promises of the trait, one by one, on every engine.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use expect_test::expect;
-use store::{Change, Error, Expect, Range, Revision, Store};
+use store::{Change, Error, Expect, Range, Revision, Store, Turn};
 
-use crate::engines::{Engine, next, on_both, show};
+use crate::engines::{Engine, next, on_all, on_own, show};
 
 async fn put(store: &dyn Store, key: &str, value: &'static str) -> Revision {
     store.write(key, Expect::Any, Change::put(value)).await.unwrap().revision
@@ -32,7 +32,7 @@ async fn list(store: &dyn Store, range: Range, at: Option<Revision>) -> String {
 
 #[tokio::test]
 async fn revisions_count_changes() {
-    on_both(async |store| {
+    on_all(async |store| {
         assert_eq!(store.revision().await.unwrap(), Revision(1));
         assert_eq!(put(&*store, "/a", "1").await, Revision(2));
         assert_eq!(put(&*store, "/a", "2").await, Revision(3));
@@ -46,7 +46,7 @@ async fn revisions_count_changes() {
 
 #[tokio::test]
 async fn a_write_tells_what_was_there() {
-    on_both(async |store| {
+    on_all(async |store| {
         let first = store.write("/a", Expect::Absent, Change::put("1")).await.unwrap();
         assert_eq!(first.previous, None);
         let second = store.write("/a", Expect::Revision(first.revision), Change::put("2")).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_write_tells_what_was_there() {
 
 #[tokio::test]
 async fn ranges_are_ordered_limited_and_read_the_past() {
-    on_both(async |store| {
+    on_all(async |store| {
         for (key, value) in [("/b", "1"), ("/a", "2"), ("/ab", "3"), ("/a/b", "4"), ("/c", "5")] {
             put(&*store, key, value).await;
         }
@@ -103,7 +103,7 @@ async fn ranges_are_ordered_limited_and_read_the_past() {
 
 #[tokio::test]
 async fn a_watch_continues_a_list() {
-    on_both(async |store| {
+    on_all(async |store| {
         put(&*store, "/pods/a", "1").await;
         let listed = store.range(Range::prefix("/pods/"), None).await.unwrap().revision;
         put(&*store, "/pods/a", "2").await;
@@ -111,7 +111,7 @@ async fn a_watch_continues_a_list() {
         let mut watch = store.watch("/pods/", listed).await.unwrap();
         let caught_up = next(&mut watch).await.unwrap();
         assert_eq!(caught_up.events.iter().map(show).collect::<Vec<_>>(), ["3 put /pods/a=2 (was 1)"]);
-        assert_eq!(caught_up.revision, Revision(4));
+        assert!(caught_up.revision >= Revision(3));
         put(&*store, "/nodes/a", "y").await;
         delete(&*store, "/pods/a").await;
         let live = next(&mut watch).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_watch_continues_a_list() {
 
 #[tokio::test]
 async fn a_watch_of_the_future_waits_for_it() {
-    on_both(async |store| {
+    on_all(async |store| {
         let mut watch = store.watch("/", Revision(3)).await.unwrap();
         for value in ["2", "3", "4"] {
             put(&*store, "/a", value).await;
@@ -135,19 +135,19 @@ async fn a_watch_of_the_future_waits_for_it() {
 
 #[tokio::test]
 async fn progress_is_told_on_request() {
-    on_both(async |store| {
+    on_all(async |store| {
         let mut watch = store.watch("/pods/", Revision(1)).await.unwrap();
         let now = put(&*store, "/nodes/a", "1").await;
         store.request_progress("/pods/").await.unwrap();
         let mark = next(&mut watch).await.unwrap();
-        assert_eq!((mark.events.len(), mark.revision), (0, now));
+        assert!(mark.events.is_empty() && mark.revision >= now);
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_long_history_comes_in_batches_without_a_gap() {
-    on_both(async |store| {
+    on_all(async |store| {
         for _ in 0..1500 {
             put(&*store, "/a", "x").await;
         }
@@ -165,16 +165,15 @@ async fn a_long_history_comes_in_batches_without_a_gap() {
 
 #[tokio::test]
 async fn compaction_forgets_the_past_only() {
-    on_both(async |store| {
+    on_all(async |store| {
         for value in ["1", "2", "3"] {
             put(&*store, "/a", value).await;
         }
         put(&*store, "/gone", "x").await;
         delete(&*store, "/gone").await;
         put(&*store, "/a", "4").await;
-        let mut idle = store.watch("/nodes/", Revision(1)).await.unwrap();
+        let mut idle = store.watch("/nodes/", Revision(7)).await.unwrap();
         let mut slow = store.watch("/a", Revision(1)).await.unwrap();
-        assert_eq!(next(&mut idle).await.unwrap().revision, Revision(7));
         store.compact(Revision(6)).await.unwrap();
         store.compact(Revision(6)).await.unwrap();
         store.compact(Revision(2)).await.unwrap();
@@ -203,7 +202,7 @@ async fn compaction_forgets_the_past_only() {
 
 #[tokio::test(start_paused = true)]
 async fn entries_end_with_their_time() {
-    on_both(async |store| {
+    on_own(async |store| {
         let put = |key, value, ttl: Option<u64>| {
             let change = Change::Put { value: Bytes::from_static(value), ttl: ttl.map(Duration::from_secs) };
             store.write(key, Expect::Any, change)
@@ -232,7 +231,7 @@ async fn entries_end_with_their_time() {
 
 #[tokio::test]
 async fn concurrent_writers_take_turns() {
-    on_both(async |store| {
+    on_all(async |store| {
         let increments = (0..20).map(|_| async {
             loop {
                 let (entry, _) = store.get("/counter", None).await.unwrap();
@@ -253,7 +252,7 @@ async fn concurrent_writers_take_turns() {
 
 #[tokio::test]
 async fn what_is_too_large_is_refused() {
-    on_both(async |store| {
+    on_own(async |store| {
         let key = store.write(&"k".repeat(5000), Expect::Any, Change::put("x")).await.unwrap_err();
         assert_eq!(key.to_string(), "the key has 5000 bytes, the store takes at most 4096");
         let value = store.write("/a", Expect::Any, Change::put(vec![0; (12 << 20) + 1])).await.unwrap_err();
@@ -264,12 +263,16 @@ async fn what_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn a_closed_store_says_so() {
-    on_both(async |store| {
+    on_all(async |store| {
         let mut watch = store.watch("/", Revision(1)).await.unwrap();
         put(&*store, "/a", "1").await;
         store.close().await;
-        assert_eq!(next(&mut watch).await.unwrap().events.len(), 1, "what happened is still delivered");
-        assert!(matches!(next(&mut watch).await, Err(Error::Closed)));
+        let end = loop {
+            if let Err(error) = next(&mut watch).await {
+                break error;
+            }
+        };
+        assert!(matches!(end, Error::Closed));
         assert!(matches!(store.get("/a", None).await, Err(Error::Closed)));
         assert!(matches!(store.write("/a", Expect::Any, Change::Delete).await, Err(Error::Closed)));
         assert!(matches!(store.watch("/", Revision(1)).await, Err(Error::Closed)));
@@ -279,8 +282,20 @@ async fn a_closed_store_says_so() {
 }
 
 #[tokio::test]
+async fn what_happened_before_the_end_is_delivered() {
+    on_own(async |store| {
+        let mut watch = store.watch("/", Revision(1)).await.unwrap();
+        put(&*store, "/a", "1").await;
+        store.close().await;
+        assert_eq!(next(&mut watch).await.unwrap().events.len(), 1);
+        assert!(matches!(next(&mut watch).await, Err(Error::Closed)));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn readers_share_the_bytes_of_the_store() {
-    on_both(async |store| {
+    on_own(async |store| {
         put(&*store, "/a", "some bytes").await;
         let (read, _) = store.get("/a", None).await.unwrap();
         let listed = store.range(Range::prefix("/"), None).await.unwrap();
@@ -289,9 +304,24 @@ async fn readers_share_the_bytes_of_the_store() {
     .await;
 }
 
+#[tokio::test]
+async fn servers_take_turns_with_compaction() {
+    on_all(async |store| {
+        let first = store.compact_in_turn(Turn::default()).await.unwrap();
+        let noted = first.revision.unwrap();
+        put(&*store, "/a", "1").await;
+        put(&*store, "/a", "2").await;
+        let second = store.compact_in_turn(first).await.unwrap();
+        assert_eq!((first.number, second.number), (1, 2));
+        assert!(store.get("/a", Some(Revision(noted.0 - 1))).await.is_err(), "compacted up to the first turn");
+        assert!(store.get("/a", Some(noted)).await.is_ok(), "and no further");
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_expiry_outlives_a_restart() {
-    let [_, engine] = Engine::all();
+    let [_, engine] = Engine::own();
     let store = engine.open();
     let ttl = Some(Duration::from_secs(600));
     store.write("/a", Expect::Any, Change::Put { value: "x".into(), ttl }).await.unwrap();
@@ -303,7 +333,7 @@ async fn an_expiry_outlives_a_restart() {
 
 #[tokio::test]
 async fn a_history_that_takes_too_much_memory_is_cut() {
-    on_both(async |store| {
+    on_own(async |store| {
         let mut slow = store.watch("/a", Revision(1)).await.unwrap();
         let value = Bytes::from(vec![b'x'; 2 << 20]);
         // The cut comes some time after the write that made the history too large.
