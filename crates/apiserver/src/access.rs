@@ -7,7 +7,7 @@ use http::request::Parts;
 use kinds::Kind;
 use machinery::{Object, Status, Value};
 
-use crate::admission::{self, Lister, Operation};
+use crate::admission::{self, Lister, Operation, Plugins};
 use crate::authentication::service_account::Tokens;
 use crate::authentication::{Authenticator, ClientCertificates, Refusal, TokenFile, impersonate};
 use crate::authorization::{Attributes, Authorizer, Change, Mode, OBSERVED, escalation};
@@ -28,8 +28,10 @@ pub struct Settings {
     pub token_file: TokenFile,
     /// Tokens of service accounts.
     pub tokens: Tokens,
-    /// Admission plugins that are left out (`--disable-admission-plugins`).
-    pub disabled_plugins: Vec<String>,
+    /// Whether bootstrap tokens count (`--enable-bootstrap-token-auth`).
+    pub bootstrap_tokens: bool,
+    /// The admission plugins that run.
+    pub plugins: Plugins,
 }
 
 /// Authentication, authorization and admission of one server.
@@ -39,7 +41,7 @@ pub struct Access {
     /// Decides what they may do.
     pub authorizer: Arc<Authorizer>,
     random: Random,
-    disabled_plugins: Vec<String>,
+    plugins: Plugins,
 }
 
 impl Access {
@@ -56,17 +58,18 @@ impl Access {
             certificates: settings.certificates,
             token_file: settings.token_file,
             tokens: Arc::new(settings.tokens),
+            bootstrap_tokens: settings.bootstrap_tokens,
             objects: Arc::new(Cached(cacher)),
             clock,
             anonymous: true,
         };
-        Self { authenticator, authorizer, random, disabled_plugins: settings.disabled_plugins }
+        Self { authenticator, authorizer, random, plugins: settings.plugins }
     }
 
     /// Whether an admission plugin has not been left out.
     #[must_use]
     pub fn runs(&self, plugin: &str) -> bool {
-        !self.disabled_plugins.iter().any(|name| name == plugin)
+        self.plugins.runs(plugin)
     }
 
     /// Who sends a request: an in-process caller brings its identity along, all others are authenticated; either may
@@ -195,10 +198,11 @@ fn ask_once(
         objects: &*access.authenticator.objects,
         authorizer: &access.authorizer,
         random: &access.random,
+        pod_security: &access.plugins.pod_security,
     };
     let result = match phase {
-        Phase::Admit => admission::admit(&mut request, &context, &access.disabled_plugins),
-        Phase::Validate => admission::validate(&mut request, &context, &access.disabled_plugins),
+        Phase::Admit => access.plugins.admit(&mut request, &context),
+        Phase::Validate => access.plugins.validate(&mut request, &context),
     };
     let warnings = request.warnings;
     call.warnings.extend(warnings);

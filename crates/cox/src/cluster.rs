@@ -172,7 +172,7 @@ fn access(
     let tokens = Tokens { issuers: configuration.issuers.clone(), audiences: vec![issuer.clone()], signing, verifying };
     let verifier = clients.listener();
     let modes = configuration.modes.clone();
-    Ok((Settings { modes, certificates: clients, token_file, tokens, disabled_plugins: Vec::new() }, verifier))
+    Ok((Settings { modes, certificates: clients, token_file, tokens, bootstrap_tokens: false, plugins: apiserver::admission::Plugins::default() }, verifier))
 }
 
 fn tls(

@@ -6,6 +6,7 @@ use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Name;
 
 use super::{Context, Operation, Plugin, Request};
 use crate::authorization::MASTERS;
@@ -31,11 +32,24 @@ fn validate(request: &mut Request<'_>, _: &Context<'_>) -> Result<(), Status> {
 
 /// The organizations of the subject that is asked for; `None` when the request cannot be read.
 fn organizations(request: &Value) -> Option<Vec<String>> {
+    read_subject(request, |subject| {
+        subject.iter_organization().filter_map(|group| group.as_str().ok()).map(str::to_owned).collect()
+    })
+}
+
+/// The name of the subject that is asked for; `None` when the request cannot be read.
+pub(super) fn common_name(request: &Value) -> Option<String> {
+    read_subject(request, |subject| {
+        let name = subject.iter_common_name().next().and_then(|name| name.as_str().ok());
+        name.unwrap_or_default().to_owned()
+    })
+}
+
+fn read_subject<T>(request: &Value, read: impl FnOnce(&X509Name<'_>) -> T) -> Option<T> {
     let pem = base64::engine::general_purpose::STANDARD.decode(request.str_at(&["spec", "request"])?).ok()?;
     let der = CertificateSigningRequestDer::from_pem_slice(&pem).ok()?;
     let (_, asked) = X509CertificationRequest::from_der(&der).ok()?;
-    let subject = &asked.certification_request_info.subject;
-    Some(subject.iter_organization().filter_map(|group| group.as_str().ok()).map(str::to_owned).collect())
+    Some(read(&asked.certification_request_info.subject))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub const PLUGIN: Plugin = Plugin { name: "LimitRanger", admit: Some(admit), val
 type Quantities = BTreeMap<String, Quantity>;
 
 fn admit(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status> {
-    if request.operation == Operation::Create && request.is("", "pods") {
+    if sizes_pod(request) {
         for range in ranges(request, context) {
             set_defaults(request.object, &range);
         }
@@ -23,18 +23,34 @@ fn admit(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status>
     Ok(())
 }
 
-/// Pods cannot change what they ask for through an ordinary update, so only their creation is checked.
+/// Whether the request says what a pod's containers ask for. Ordinary updates cannot change that, so only creation and
+/// the subresource made for it (KEP-1287) count.
+fn sizes_pod(request: &Request<'_>) -> bool {
+    match request.operation {
+        Operation::Create => request.is("", "pods"),
+        Operation::Update => request.is_part("", "pods", "resize") && !is_leaving(request),
+        _ => false,
+    }
+}
+
+/// What is on its way out may be written so that it can go.
+fn is_leaving(request: &Request<'_>) -> bool {
+    request.old.is_some_and(meta::is_deleting)
+}
+
 fn validate(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status> {
-    let makes_pod = request.operation == Operation::Create && request.is("", "pods");
+    let makes_pod = sizes_pod(request);
     let writes = matches!(request.operation, Operation::Create | Operation::Update);
-    let writes_claim = writes && request.is("", "persistentvolumeclaims");
+    let writes_claim = writes && request.is("", "persistentvolumeclaims") && !is_leaving(request);
     if !makes_pod && !writes_claim {
         return Ok(());
     }
     for range in ranges(request, context) {
         let limits = range.items_at(&["spec", "limits"]).iter();
         let check = if makes_pod { check_pod } else { check_claim };
-        let errors: Vec<String> = limits.flat_map(|limit| check(request.object, limit)).collect();
+        let mut told = std::collections::BTreeSet::new();
+        let errors = limits.flat_map(|limit| check(request.object, limit));
+        let errors: Vec<String> = errors.filter(|error| told.insert(error.clone())).collect();
         match errors.as_slice() {
             [] => {}
             [one] => return Err(request.forbidden(one)),
@@ -198,6 +214,8 @@ fn total(pod: &Value, field: &str) -> Quantities {
         add(&mut sidecars, &amounts(container, field));
     }
     raise(&mut peak, &sidecars);
+    // What the whole pod asks for stands above its containers (KEP-2837).
+    peak.extend(quantities(pod.at(&["spec", "resources", field])));
     peak
 }
 

@@ -2,16 +2,21 @@
 //!
 //! Invariant: a plugin is a pure function of the request and of the objects that it looks up; it waits for nothing.
 
+mod always_pull_images;
 mod certificate_approval;
 mod certificate_subject_restriction;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
+mod deny_service_external_ips;
+mod extended_resource_toleration;
 mod limit_ranger;
 mod lister;
+mod mountable_secrets;
 mod namespace_lifecycle;
 mod node_restriction;
 mod persistent_volume_claim_resize;
+mod plugins;
 mod pod_security;
 mod pod_topology_labels;
 mod priority;
@@ -19,6 +24,7 @@ mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
+mod token_audiences;
 
 use base::Random;
 use machinery::status::In;
@@ -27,6 +33,8 @@ use machinery::{Status, Value, meta};
 pub use lister::Lister;
 #[cfg(test)]
 pub use lister::Objects;
+pub use plugins::{PluginError, Plugins};
+pub use pod_security::Configuration as PodSecurity;
 
 use crate::User;
 use crate::authorization::Authorizer;
@@ -122,13 +130,16 @@ pub struct Context<'a> {
     pub authorizer: &'a Authorizer,
     /// For generated names.
     pub random: &'a Random,
+    /// What the plugin PodSecurity goes by where a namespace says nothing, and whom it leaves alone.
+    pub pod_security: &'a PodSecurity,
 }
 
 type Hook = fn(&mut Request<'_>, &Context<'_>) -> Result<(), Status>;
 
 /// One plugin: what it does in the phase in which objects are changed, and in the one in which they are only checked.
+#[derive(Debug)]
 pub struct Plugin {
-    /// The name that `--disable-admission-plugins` takes.
+    /// The name that `--enable-admission-plugins` and `--disable-admission-plugins` take.
     pub name: &'static str,
     admit: Option<Hook>,
     validate: Option<Hook>,
@@ -141,9 +152,11 @@ const ALL: &[Plugin] = &[
     service_account::PLUGIN,
     node_restriction::PLUGIN,
     taint_nodes_by_condition::PLUGIN,
+    always_pull_images::PLUGIN,
     pod_security::PLUGIN,
     priority::PLUGIN,
     default_toleration_seconds::PLUGIN,
+    extended_resource_toleration::PLUGIN,
     default_storage_class::PLUGIN,
     storage_object_in_use_protection::PLUGIN,
     persistent_volume_claim_resize::PLUGIN,
@@ -152,6 +165,7 @@ const ALL: &[Plugin] = &[
     certificate_approval::SIGNING,
     certificate_subject_restriction::PLUGIN,
     default_ingress_class::PLUGIN,
+    deny_service_external_ips::PLUGIN,
     pod_topology_labels::PLUGIN,
     RESOURCE_QUOTA,
 ];
@@ -159,36 +173,8 @@ const ALL: &[Plugin] = &[
 /// It writes to the store, so it is no hook: [`crate::quota`] does its work when all others have agreed.
 pub const RESOURCE_QUOTA: Plugin = Plugin { name: "ResourceQuota", admit: None, validate: None };
 
-/// The names of all plugins, in the order in which they are asked.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    ALL.iter().map(|plugin| plugin.name)
-}
-
-/// Lets the plugins change the request, or refuse it. `disabled` names plugins that are left out.
-///
-/// # Errors
-/// The answer of the plugin that refuses.
-pub fn admit(request: &mut Request<'_>, context: &Context<'_>, disabled: &[String]) -> Result<(), Status> {
-    run(request, context, disabled, |plugin| plugin.admit)
-}
-
-/// Lets the plugins check what the request has become.
-///
-/// # Errors
-/// The answer of the plugin that refuses.
-pub fn validate(request: &mut Request<'_>, context: &Context<'_>, disabled: &[String]) -> Result<(), Status> {
-    run(request, context, disabled, |plugin| plugin.validate)
-}
-
-fn run(
-    request: &mut Request<'_>,
-    context: &Context<'_>,
-    disabled: &[String],
-    hook: impl Fn(&Plugin) -> Option<Hook>,
-) -> Result<(), Status> {
-    let enabled = ALL.iter().filter(|plugin| !disabled.iter().any(|name| name == plugin.name));
-    enabled.filter_map(hook).try_for_each(|hook| hook(request, context))
-}
+/// Plugins that run only where somebody asks for them.
+const OFF: &[&str] = &["AlwaysPullImages", "DenyServiceExternalIPs", "ExtendedResourceToleration"];
 
 #[cfg(test)]
 mod testing {
@@ -229,7 +215,8 @@ mod testing {
     /// Runs `plugin` and shows the object, or the refusal, and the warnings.
     pub fn ask(plugin: &Plugin, request: &mut Request<'_>, objects: &Objects) -> String {
         let authorizer = Authorizer::new(vec![Mode::Rbac]);
-        let context = Context { objects, authorizer: &authorizer, random: &Random::seeded(1) };
+        let (random, pod_security) = (Random::seeded(1), PodSecurity::default());
+        let context = Context { objects, authorizer: &authorizer, random: &random, pod_security: &pod_security };
         let hooks = [plugin.admit, plugin.validate];
         let answer = hooks.iter().flatten().try_for_each(|hook| hook(request, &context));
         let mut shown = match answer {
@@ -240,15 +227,5 @@ mod testing {
             shown = format!("{shown}\n  warning: {warning}");
         }
         shown
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_order_is_upstreams() {
-        let names: Vec<&str> = super::names().collect();
-        assert_eq!(names[..4], ["NamespaceLifecycle", "LimitRanger", "ServiceAccount", "NodeRestriction"]);
-        assert_eq!(names.len(), 18);
     }
 }

@@ -6,7 +6,8 @@ use machinery::field::quote;
 use machinery::status::In;
 use machinery::{Object, Status, Value, meta};
 
-use super::{Context, MIRROR, Operation, Plugin, Request};
+use super::{Context, MIRROR, Operation, Plugin, Request, certificate_subject_restriction, token_audiences};
+use crate::authorization::Attributes;
 use crate::authorization::node::{LEASE_NAMESPACE, node_name};
 use crate::authorization::references::{Kind, of_pod};
 
@@ -26,6 +27,8 @@ const KUBELET_LABELS: &[&str] = &[
 ];
 /// Label prefixes that are the kubelet's own.
 const KUBELET_PREFIXES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernetes.io"];
+/// Who signs kubelets' certificates.
+const KUBELET_SIGNERS: [&str; 2] = ["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
 /// The prefix of labels that only others than kubelets set.
 const RESTRICTED_PREFIX: &str = "node-restriction.kubernetes.io";
 
@@ -40,7 +43,7 @@ fn admit(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status>
         let user = quote(&request.user.name);
         return Err(request.forbidden(format!("could not determine node from user {user}")));
     }
-    let check = Check { request, node, objects: context.objects };
+    let check = Check { request, node, context };
     match (request.group, request.resource, request.subresource) {
         ("", "pods", "") => check.pod(),
         ("", "pods", "status") => check.pod_status(),
@@ -52,6 +55,7 @@ fn admit(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status>
         ("", "persistentvolumeclaims", "status") => check.claim_status(),
         ("", "persistentvolumeclaims", _) => check.no("may only update PVC status"),
         ("", "serviceaccounts", "token") => check.token(),
+        ("certificates.k8s.io", "certificatesigningrequests", "") => check.certificate(),
         ("coordination.k8s.io", "leases", _) => check.lease(),
         ("storage.k8s.io", "csinodes", _) => check.csi_node(),
         ("resource.k8s.io", "resourceslices", _) => check.resource_slice(),
@@ -64,7 +68,7 @@ type Checked = Result<(), Status>;
 struct Check<'a> {
     request: &'a Request<'a>,
     node: &'a str,
-    objects: &'a dyn super::Lister,
+    context: &'a Context<'a>,
 }
 
 impl Check<'_> {
@@ -122,7 +126,7 @@ impl Check<'_> {
     }
 
     fn owner_uid(&self, uid: &str) -> Checked {
-        let Some(node) = self.objects.get("", "nodes", "", self.node) else {
+        let Some(node) = self.context.objects.get("", "nodes", "", self.node) else {
             return Err(Status::not_found(In { group: "", name: "node" }, self.node));
         };
         if meta::uid(&node) == uid {
@@ -236,10 +240,53 @@ impl Check<'_> {
         if meta::uid(&pod) != uid {
             return self.no(format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"));
         }
-        if self.runs(&pod) {
-            Ok(())
-        } else {
-            self.no("node requested token bound to a pod scheduled on a different node")
+        if !self.runs(&pod) {
+            return self.no("node requested token bound to a pod scheduled on a different node");
+        }
+        self.audience(&pod)
+    }
+
+    /// A kubelet asks for the audiences that the pod's volumes name, or those that somebody gave it a right to (KEP-4412).
+    fn audience(&self, pod: &Value) -> Checked {
+        let audience = match self.object().items_at(&["spec", "audiences"]) {
+            [] => "",
+            [one] => one.as_str().unwrap_or_default(),
+            _ => return self.no("node may only request 0 or 1 audiences"),
+        };
+        if token_audiences::names(pod, audience, self.context.objects) {
+            return Ok(());
+        }
+        let (user, request) = (self.request.user, self.request);
+        let asked = Attributes {
+            user,
+            verb: "request-serviceaccounts-token-audience",
+            version: "v1",
+            resource: audience,
+            namespace: request.namespace,
+            name: request.name,
+            is_resource: true,
+            ..Attributes::default()
+        };
+        if self.context.authorizer.authorize(&asked).is_allowed() {
+            return Ok(());
+        }
+        self.no(format!(
+            "audience {} not found in pod spec volume, {} is not authorized to request tokens for this audience",
+            quote(audience),
+            user.name
+        ))
+    }
+
+    /// A certificate that a kubelet asks for names the kubelet's own node.
+    fn certificate(&self) -> Checked {
+        let signer = self.object().str_at(&["spec", "signerName"]).unwrap_or_default();
+        if self.request.operation != Operation::Create || !KUBELET_SIGNERS.contains(&signer) {
+            return Ok(());
+        }
+        match certificate_subject_restriction::common_name(self.object()) {
+            None => self.no("unable to parse csr: PEM block type must be CERTIFICATE REQUEST"),
+            Some(name) if name == format!("system:node:{}", self.node) => Ok(()),
+            Some(_) => self.no(format!("can only create a node CSR with CN=system:node:{}", self.node)),
         }
     }
 
@@ -273,7 +320,7 @@ impl Check<'_> {
     }
 
     fn find_pod(&self, name: &str) -> Result<std::sync::Arc<Value>, Status> {
-        let pod = self.objects.get("", "pods", self.request.namespace, name);
+        let pod = self.context.objects.get("", "pods", self.request.namespace, name);
         pod.ok_or_else(|| Status::not_found(In { group: "", name: "pod" }, name))
     }
 }
@@ -309,7 +356,9 @@ mod tests {
             .with(
                 "",
                 "pods",
-                value!({"metadata": {"namespace": "ns", "name": "mine", "uid": "p1"}, "spec": {"nodeName": "n"}}),
+                value!({"metadata": {"namespace": "ns", "name": "mine", "uid": "p1"}, "spec": {"nodeName": "n", "volumes": [
+                    {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}
+                ]}}),
             )
             .with("", "pods", value!({"metadata": {"namespace": "ns", "name": "theirs"}, "spec": {"nodeName": "zz"}}));
         let mut request = request(operation, path, &mut object, old, &user);

@@ -25,13 +25,13 @@ fn admit(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status>
 /// One class at most is the default.
 fn validate(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status> {
     let writes = matches!(request.operation, Operation::Create | Operation::Update);
-    let is_default = |class: &Value| class.bool_at(&["globalDefault"]) == Some(true);
-    let becomes_default = is_default(request.object) && !request.old.is_some_and(is_default);
-    if !writes || !request.is(GROUP, "priorityclasses") || !becomes_default {
+    let is_default = request.object.bool_at(&["globalDefault"]) == Some(true);
+    if !writes || !request.is(GROUP, "priorityclasses") || !is_default {
         return Ok(());
     }
     let name = meta::name(request.object);
-    match default_class(context).filter(|class| meta::name(class) != name) {
+    let itself = |class: &Value| request.operation == Operation::Update && meta::name(class) == name;
+    match default_class(context).filter(|class| !itself(class)) {
         Some(class) => Err(request.forbidden(format!(
             "PriorityClass {} is already marked as default. Only one default can exist",
             meta::name(&class)

@@ -3,7 +3,7 @@
 use machinery::field::quote;
 use machinery::{Status, Value, meta, value};
 
-use super::{Context, MIRROR, Operation, Plugin, Request};
+use super::{Context, MIRROR, Operation, Plugin, Request, mountable_secrets};
 use crate::authorization::references::{Kind, of_pod};
 
 /// Where containers find the token.
@@ -33,11 +33,14 @@ fn admit(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status>
 }
 
 fn validate(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status> {
+    if request.operation == Operation::Update && request.is_part("", "pods", "ephemeralcontainers") {
+        return mountable_secrets::of_ephemeral_containers(request, &*account_of(request, context)?);
+    }
     if request.operation != Operation::Create || !request.is("", "pods") {
         return Ok(());
     }
     if !is_mirror(request) {
-        return find_account(request, context).map(|_| ());
+        return mountable_secrets::of_pod(request, &*account_of(request, context)?);
     }
     if !account_name(request.object).is_empty() {
         return Err(request.forbidden("a mirror pod may not reference service accounts"));
@@ -59,6 +62,15 @@ fn is_mirror(request: &Request<'_>) -> bool {
 
 fn account_name(pod: &Value) -> &str {
     pod.str_at(&["spec", "serviceAccountName"]).unwrap_or_default()
+}
+
+/// The account of a pod, which must name one.
+fn account_of(request: &Request<'_>, context: &Context<'_>) -> Result<std::sync::Arc<Value>, Status> {
+    if account_name(request.object).is_empty() {
+        let (namespace, name) = (request.namespace, meta::name(request.object));
+        return Err(request.forbidden(format!("no service account specified for pod {namespace}/{name}")));
+    }
+    find_account(request, context)
 }
 
 fn find_account(request: &Request<'_>, context: &Context<'_>) -> Result<std::sync::Arc<Value>, Status> {

@@ -1,8 +1,10 @@
-//! Who asks: client certificates, static tokens, tokens of service accounts, and nobody in particular.
+//! Who asks: client certificates, static tokens, tokens of service accounts, bootstrap tokens, and nobody in particular.
 
+mod bootstrap_token;
 pub mod discovery;
 mod impersonation;
 mod jwt;
+mod legacy_token;
 pub mod review;
 pub mod service_account;
 mod token_file;
@@ -38,6 +40,8 @@ pub struct Authenticator {
     pub token_file: TokenFile,
     /// Tokens of service accounts.
     pub tokens: Arc<Tokens>,
+    /// Whether bootstrap tokens count.
+    pub bootstrap_tokens: bool,
     /// Where service accounts and what tokens are bound to are looked up.
     pub objects: Arc<dyn Lister>,
     /// What time it is.
@@ -93,12 +97,25 @@ impl Authenticator {
                 return Ok(Accepted { user: authenticated(user.clone()), audiences });
             }
         }
+        if self.bootstrap_tokens
+            && let Some(user) = bootstrap_token::user(token, self.clock.now(), &*self.objects)
+        {
+            let audiences = common(wanted, ours);
+            if !audiences.is_empty() {
+                return Ok(Accepted { user: authenticated(user), audiences });
+            }
+        }
         match self.tokens.check(token, wanted, self.clock.now(), &*self.objects) {
             Some(Ok(accepted)) => Ok(Accepted { user: authenticated(accepted.user), ..accepted }),
             Some(Err(why)) => Err(format!("[invalid bearer token, {why}]")),
             None => Err("invalid bearer token".to_owned()),
         }
     }
+}
+
+/// Whether both are the same, found out in a time that does not tell where they differ.
+fn same_secret(a: &[u8], b: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()
 }
 
 fn authenticated(mut user: User) -> User {
@@ -151,6 +168,7 @@ mod tests {
                 verifying: vec![signing.public().clone()],
                 signing,
             }),
+            bootstrap_tokens: true,
             objects: Arc::new(Objects::default()),
             clock,
             anonymous: true,

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use machinery::{Value, meta, value};
 
 use super::jwt::{self, SigningKey, VerifyingKey};
+use super::legacy_token;
 use crate::User;
 use crate::admission::Lister;
 
@@ -109,10 +110,33 @@ impl Tokens {
     ) -> Option<Result<Accepted, String>> {
         let claims = jwt::unchecked_claims(token)?;
         let issuer = claims.str_at(&["iss"]).unwrap_or_default();
+        if issuer == legacy_token::ISSUER {
+            return Some(self.check_legacy(token, &claims, wanted, now, objects));
+        }
         if !self.issuers.iter().any(|ours| ours == issuer) {
             return None;
         }
         Some(self.check_ours(token, &claims, wanted, now, objects))
+    }
+
+    /// A token without audiences is for the API server.
+    fn check_legacy(
+        &self,
+        token: &str,
+        claims: &Value,
+        wanted: &[String],
+        now: Timestamp,
+        objects: &dyn Lister,
+    ) -> Result<Accepted, String> {
+        if !jwt::is_signed_by(token, &self.verifying) {
+            return Err("invalid signature".to_owned());
+        }
+        let audiences = common(wanted, &self.audiences);
+        if audiences.is_empty() {
+            return Err(format!("token audiences {:?} is invalid for the target audiences {wanted:?}", self.audiences));
+        }
+        let user = legacy_token::user(token, claims, now, objects)?;
+        Ok(Accepted { user, audiences })
     }
 
     fn check_ours(
@@ -198,14 +222,7 @@ fn check_objects(claims: &Value, now: Timestamp, objects: &dyn Lister) -> Result
     let about = |path: [&str; 2]| claims.str_at(&["kubernetes.io", path[0], path[1]]).unwrap_or_default();
     let namespace = claims.str_at(&["kubernetes.io", "namespace"]).unwrap_or_default();
     let (name, uid) = (about(["serviceaccount", "name"]), about(["serviceaccount", "uid"]));
-    let account = objects.get("", "serviceaccounts", namespace, name);
-    let account = account.ok_or_else(|| format!("serviceaccounts {} not found", machinery::field::quote(name)))?;
-    if is_gone(&account, now) {
-        return Err(format!("service account {namespace}/{name} has been deleted"));
-    }
-    if meta::uid(&account) != uid {
-        return Err(format!("service account UID ({}) does not match claim ({uid})", meta::uid(&account)));
-    }
+    account_of_claims(namespace, name, uid, now, objects)?;
     for (kind, resource) in [("secret", "secrets"), ("pod", "pods")] {
         if claims.at(&["kubernetes.io", kind]).is_some() {
             check_bound(kind, objects.get("", resource, namespace, about([kind, "name"])), about([kind, "uid"]), now)?;
@@ -220,6 +237,25 @@ fn check_objects(claims: &Value, now: Timestamp, objects: &dyn Lister) -> Result
         User { name: user_name(namespace, name), uid: uid.to_owned(), groups: groups(namespace), ..User::default() };
     add_extra(&mut user, claims);
     Ok(user)
+}
+
+/// Checks that the service account that a token names is still there.
+pub(super) fn account_of_claims(
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    now: Timestamp,
+    objects: &dyn Lister,
+) -> Result<(), String> {
+    let account = objects.get("", "serviceaccounts", namespace, name);
+    let account = account.ok_or_else(|| format!("serviceaccounts {} not found", machinery::field::quote(name)))?;
+    if is_gone(&account, now) {
+        return Err(format!("service account {namespace}/{name} has been deleted"));
+    }
+    if meta::uid(&account) != uid {
+        return Err(format!("service account UID ({}) does not match claim ({uid})", meta::uid(&account)));
+    }
+    Ok(())
 }
 
 fn check_bound(kind: &str, object: Option<std::sync::Arc<Value>>, uid: &str, now: Timestamp) -> Result<(), String> {

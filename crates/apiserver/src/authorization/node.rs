@@ -35,7 +35,7 @@ pub fn authorize(graph: &Graph, rules: &[Rule], attributes: &Attributes<'_>) -> 
             request.get(|g, a| g.reaches(node, Kind::ResourceClaim, a.namespace, a.name))
         }
         (true, "storage.k8s.io", "volumeattachments") => request.get(|g, a| g.has_attachment(node, a.name)),
-        (true, "", "serviceaccounts") => request.create_token(),
+        (true, "", "serviceaccounts") => request.service_account(),
         (true, "coordination.k8s.io", "leases") => request.lease(),
         (true, "storage.k8s.io", "csinodes") => request.csi_node(),
         (true, "resource.k8s.io", "resourceslices") => request.resource_slice(),
@@ -79,8 +79,12 @@ impl Request<'_> {
         self.related(self.graph.reaches(self.node, Kind::Claim, self.attributes.namespace, self.attributes.name))
     }
 
-    fn create_token(&self) -> Checked {
+    /// The accounts of a node's pods are read for credential providers (KEP-4412), and give tokens.
+    fn service_account(&self) -> Checked {
         let a = self.attributes;
+        if a.verb == "get" && a.subresource.is_empty() {
+            return self.read_namespaced(Kind::ServiceAccount);
+        }
         ensure(a.verb == "create" && !a.name.is_empty(), "can only create tokens for individual service accounts")?;
         ensure(a.subresource == "token", "can only create token subresource of serviceaccount")?;
         self.related(self.graph.reaches(self.node, Kind::ServiceAccount, a.namespace, a.name))

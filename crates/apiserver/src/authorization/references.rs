@@ -39,6 +39,7 @@ pub fn of_pod(pod: &Value) -> Vec<(Kind, String)> {
             add(Kind::ResourceClaim, claim.str_at(&["resourceClaimName"]));
         }
     }
+    add(Kind::ResourceClaim, pod.str_at(&["status", "extendedResourceClaimStatus", "resourceClaimName"]));
     found
 }
 

@@ -122,6 +122,7 @@ fn settings(clock: &Clock) -> Settings {
         certificates: ClientCertificates::new([root]).unwrap(),
         token_file: TokenFile::default(),
         tokens: Tokens { audiences: issuers.clone(), issuers, signing, verifying },
-        disabled_plugins: Vec::new(),
+        bootstrap_tokens: false,
+        plugins: apiserver::admission::Plugins::default(),
     }
 }

@@ -23,6 +23,7 @@ const CAPABILITIES: &[&str] = &[
     "SYS_CHROOT",
 ];
 const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
+const SECCOMP_ANNOTATION: &str = "seccomp.security.alpha.kubernetes.io/";
 const SELINUX_TYPES: &[&str] = &["", "container_t", "container_init_t", "container_kvm_t"];
 /// Sysctls that are safe, and since which minor version they count as such.
 const SYSCTLS: &[(&str, u32)] = &[
@@ -148,7 +149,12 @@ pub(super) fn privileged(pod: Pod<'_>, _: Version) -> Option<Violation> {
     if containers.is_empty() { None } else { violation("privileged", detail) }
 }
 
-pub(super) fn proc_mount(pod: Pod<'_>, _: Version) -> Option<Violation> {
+/// Pods with users of their own may see all of `/proc` since 1.35 (KEP-4265).
+pub(super) fn proc_mount(pod: Pod<'_>, version: Version) -> Option<Violation> {
+    if version.has(35) && pod.has_own_users() { None } else { masked_proc_mount(pod) }
+}
+
+pub(super) fn masked_proc_mount(pod: Pod<'_>) -> Option<Violation> {
     let kind = |c: &Value| {
         security(c, &["procMount"]).and_then(Value::as_str).filter(|kind| *kind != "Default").map(str::to_owned)
     };
@@ -189,7 +195,20 @@ fn text(options: &Value, field: &str) -> String {
 }
 
 pub(super) fn seccomp(pod: Pod<'_>, version: Version) -> Option<Violation> {
-    if version.has(19) { super::restricted::bad_seccomp(pod) } else { None }
+    if version.has(19) { super::restricted::bad_seccomp(pod) } else { annotated_seccomp(pod) }
+}
+
+/// Before 1.19 the filter was chosen by annotations.
+fn annotated_seccomp(pod: Pod<'_>) -> Option<Violation> {
+    let good =
+        |profile: &str| matches!(profile, "runtime/default" | "docker/default") || profile.starts_with("localhost/");
+    let keys = pod.containers().map(|container| format!("container.{SECCOMP_ANNOTATION}{}", name(container)));
+    let keys: BTreeSet<String> = keys.chain([format!("{SECCOMP_ANNOTATION}pod")]).collect();
+    let set = |key: &String| Some((key.clone(), pod.annotations?.get(key)?.as_str()?));
+    let bad = keys.iter().filter_map(set).filter(|(_, profile)| !good(profile));
+    let bad: Vec<String> = bad.map(|(key, profile)| format!("{key}={}", machinery::field::quote(profile))).collect();
+    let detail = format!("forbidden {} {}", plural("annotation", bad.len()), bad.join(", "));
+    if bad.is_empty() { None } else { violation("seccompProfile", detail) }
 }
 
 pub(super) fn sysctls(pod: Pod<'_>, version: Version) -> Option<Violation> {

@@ -1,6 +1,7 @@
 //! PodSecurity: a namespace's labels say how much its pods may (KEP-2579).
 
 mod baseline;
+mod configuration;
 mod pod;
 mod policy;
 mod restricted;
@@ -12,6 +13,7 @@ use machinery::status::In;
 use machinery::{Object, Status, Value, meta};
 
 use super::{Context, Operation, Plugin, Request};
+pub use configuration::Configuration;
 use pod::{Pod, Violation};
 use policy::{Level, PREFIX, Policy, Standard, Version};
 
@@ -45,7 +47,7 @@ const RESTRICTED: &[Check] = &[
     baseline::host_ports,
     baseline::host_probes,
     baseline::privileged,
-    baseline::proc_mount,
+    restricted::proc_mount,
     baseline::selinux,
     baseline::sysctls,
     baseline::windows_host_process,
@@ -87,15 +89,18 @@ fn validate(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Stat
 }
 
 fn validate_namespace(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status> {
-    let (new, errors) = Policy::of(request.object);
-    let old = request.old.map(Policy::of);
+    let defaults = &context.pod_security.defaults;
+    let (new, errors) = Policy::of(request.object, defaults);
+    let old = request.old.map(|old| Policy::of(old, defaults));
     let was_wrong_before = request.old.is_some_and(|old| same_labels(old, request.object));
     if !errors.is_empty() && !was_wrong_before {
         let kind = In { group: "", name: "Namespace" };
         return Err(Status::invalid(kind, request.object_name(), &errors));
     }
     let Some((old, _)) = old else { return Ok(()) };
-    if new.enforce != old.enforce && new.enforce.level >= old.enforce.level.max(Level::Baseline) {
+    let relaxed = new.enforce.version == old.enforce.version && new.enforce.level <= old.enforce.level;
+    let spared = context.pod_security.spares_namespace(request.object_name());
+    if new.enforce.level != Level::Privileged && !relaxed && !spared {
         let warnings = existing_pods(request.object_name(), new.enforce, context);
         request.warnings.extend(warnings);
     }
@@ -119,21 +124,27 @@ fn same_labels(old: &Value, new: &Value) -> bool {
 fn existing_pods(namespace: &str, standard: Standard, context: &Context<'_>) -> Vec<String> {
     let pods = context.objects.list("", "pods", namespace);
     let mut by_reasons: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for pod in pods.iter().take(CHECKED_PODS) {
+    let checked = pods.iter().take(CHECKED_PODS);
+    for pod in checked.filter(|pod| !context.pod_security.spares_runtime_class(as_pod(pod).spec)) {
         let violations = check(as_pod(pod), standard);
         let reasons: Vec<&str> = violations.iter().map(|violation| violation.reason).collect();
         if !reasons.is_empty() {
             by_reasons.entry(reasons.join(", ")).or_default().push(meta::name(pod).to_owned());
         }
     }
-    if by_reasons.is_empty() {
-        return Vec::new();
+    let mut warnings = Vec::new();
+    if pods.len() > CHECKED_PODS {
+        let all = pods.len();
+        warnings.push(format!(
+            "new PodSecurity enforce level only checked against the first {CHECKED_PODS} of {all} existing pods"
+        ));
     }
-    let quoted = quote(&standard.to_string());
-    let mut warnings = vec![format!(
-        "existing pods in namespace {} violate the new PodSecurity enforce level {quoted}",
-        quote(namespace)
-    )];
+    if !by_reasons.is_empty() {
+        let (namespace, standard) = (quote(namespace), quote(&standard.to_string()));
+        warnings.push(format!(
+            "existing pods in namespace {namespace} violate the new PodSecurity enforce level {standard}"
+        ));
+    }
     let mut lines: Vec<String> = by_reasons.iter().map(|(reasons, pods)| existing_line(reasons, pods)).collect();
     lines.sort();
     warnings.extend(lines);
@@ -153,6 +164,9 @@ fn validate_pod(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), 
     if request.old.is_some_and(|old| !is_significant(old, request.object)) {
         return Ok(());
     }
+    if spares(request, as_pod(request.object), context) {
+        return Ok(());
+    }
     let policy = policy_of(request, context);
     let violations = check(as_pod(request.object), policy.enforce);
     if !violations.is_empty() {
@@ -164,27 +178,25 @@ fn validate_pod(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Whether an update changes what the checks look at: images and containers, not labels.
+/// Whether an update changes what the checks look at. Of what they look at, an update can change images only, and what
+/// containers there are.
 fn is_significant(old: &Value, new: &Value) -> bool {
-    let relevant = |pod: &Value| {
-        let mut spec = pod.get("spec").cloned().unwrap_or_default();
-        for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates", "terminationGracePeriodSeconds"] {
-            spec.remove_at(&[field]);
-        }
-        spec
-    };
-    let annotations = |pod: &Value| -> Vec<(String, Value)> {
-        let all = meta::annotations(pod).into_iter().flat_map(Object::iter);
-        all.filter(|(name, _)| name.contains("apparmor") || name.contains("seccomp"))
-            .map(|(name, value)| (name.to_string(), value.clone()))
-            .collect()
-    };
-    relevant(old) != relevant(new) || annotations(old) != annotations(new)
+    ["containers", "initContainers", "ephemeralContainers"].into_iter().any(|list| {
+        let images = |pod: &Value| -> BTreeMap<String, String> {
+            let text = |container: &Value, field: &str| container.str_at(&[field]).unwrap_or_default().to_owned();
+            let containers = pod.items_at(&["spec", list]).iter();
+            containers.map(|container| (text(container, "name"), text(container, "image"))).collect()
+        };
+        images(old) != images(new)
+    })
 }
 
 /// What makes pods is admitted; who applies it is told early that its pods may not be.
 fn warn_about_template(request: &mut Request<'_>, context: &Context<'_>, path: &[&str]) {
     let Some(template) = request.object.at(path) else { return };
+    if spares(request, as_pod(template), context) {
+        return;
+    }
     let warning = would_violate(as_pod(template), policy_of(request, context).warn);
     request.warnings.extend(warning);
 }
@@ -197,7 +209,16 @@ fn would_violate(pod: Pod<'_>, standard: Standard) -> Option<String> {
 
 fn policy_of(request: &Request<'_>, context: &Context<'_>) -> Policy {
     let namespace = context.objects.get("", "namespaces", "", request.namespace);
-    namespace.map(|namespace| Policy::of(&namespace).0).unwrap_or_default()
+    let defaults = context.pod_security.defaults;
+    namespace.map_or(defaults, |namespace| Policy::of(&namespace, &defaults).0)
+}
+
+/// Whether the configuration leaves this user, this namespace or this runtime class alone.
+fn spares(request: &Request<'_>, pod: Pod<'_>, context: &Context<'_>) -> bool {
+    let configuration = context.pod_security;
+    configuration.spares_user(&request.user.name)
+        || configuration.spares_namespace(request.namespace)
+        || configuration.spares_runtime_class(pod.spec)
 }
 
 fn as_pod(object: &Value) -> Pod<'_> {

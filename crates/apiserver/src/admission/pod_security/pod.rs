@@ -39,6 +39,11 @@ impl<'a> Pod<'a> {
         self.spec.get("securityContext")?.at(path).filter(|value| !value.is_null())
     }
 
+    /// Whether the pod's users are not the node's (KEP-127): root in it is nobody outside.
+    pub fn has_own_users(self) -> bool {
+        self.spec.bool_at(&["hostUsers"]) == Some(false)
+    }
+
     pub fn is_windows(self) -> bool {
         self.spec.str_at(&["os", "name"]) == Some("windows")
     }

@@ -19,7 +19,27 @@ pub(super) enum Level {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Version(Option<u32>);
 
+impl Level {
+    /// Reads the name of a level.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "privileged" => Some(Self::Privileged),
+            "baseline" => Some(Self::Baseline),
+            "restricted" => Some(Self::Restricted),
+            _ => None,
+        }
+    }
+}
+
 impl Version {
+    /// Reads `latest` or `v1.27`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "latest" {
+            return Some(Self(None));
+        }
+        text.strip_prefix("v1.").and_then(read_minor).map(|minor| Self(Some(minor)))
+    }
+
     /// Whether rules that came with `minor` count.
     pub fn has(self, minor: u32) -> bool {
         self.0.is_none_or(|version| version >= minor)
@@ -55,42 +75,37 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// The policy of a namespace, and what is wrong with its labels. What cannot be read is enforced as restricted.
-    pub fn of(namespace: &Value) -> (Self, Errors) {
+    /// The policy of a namespace whose labels may leave things to `defaults`, and what is wrong with the labels. What
+    /// cannot be read is enforced as restricted.
+    pub fn of(namespace: &Value, defaults: &Self) -> (Self, Errors) {
         let mut errors = Errors::new();
-        let mut read = |mode: &str, fallback: Level| Standard {
-            level: read_level(namespace, mode, fallback, &mut errors),
-            version: read_version(namespace, mode, &mut errors),
+        let mut read = |mode: &str, default: Standard, fallback: Level| Standard {
+            level: read_level(namespace, mode, default.level, fallback, &mut errors),
+            version: read_version(namespace, mode, default.version, &mut errors),
         };
-        let enforce = read("enforce", Level::Restricted);
-        read("audit", Level::Privileged);
-        let warn = read("warn", Level::Privileged);
+        let enforce = read("enforce", defaults.enforce, Level::Restricted);
+        read("audit", Standard::default(), Level::Privileged);
+        let warn = read("warn", defaults.warn, Level::Privileged);
         (Self { enforce, warn }, errors)
     }
 }
 
-fn read_level(namespace: &Value, mode: &str, fallback: Level, errors: &mut Errors) -> Level {
+fn read_level(namespace: &Value, mode: &str, default: Level, fallback: Level, errors: &mut Errors) -> Level {
     let label = format!("{PREFIX}{mode}");
-    match meta::label(namespace, &label) {
-        None | Some("privileged") => Level::Privileged,
-        Some("baseline") => Level::Baseline,
-        Some("restricted") => Level::Restricted,
-        Some(other) => {
-            errors.push(Error::invalid(&place(&label), other, "must be one of privileged, baseline, restricted"));
-            fallback
-        }
-    }
+    let Some(text) = meta::label(namespace, &label) else { return default };
+    Level::parse(text).unwrap_or_else(|| {
+        errors.push(Error::invalid(&place(&label), text, "must be one of privileged, baseline, restricted"));
+        fallback
+    })
 }
 
-fn read_version(namespace: &Value, mode: &str, errors: &mut Errors) -> Version {
+fn read_version(namespace: &Value, mode: &str, default: Version, errors: &mut Errors) -> Version {
     let label = format!("{PREFIX}{mode}-version");
-    match meta::label(namespace, &label) {
-        None | Some("latest") => Version(None),
-        Some(text) => Version(text.strip_prefix("v1.").and_then(read_minor).or_else(|| {
-            errors.push(Error::invalid(&place(&label), text, "must be \"latest\" or \"v1.x\""));
-            None
-        })),
-    }
+    let Some(text) = meta::label(namespace, &label) else { return default };
+    Version::parse(text).unwrap_or_else(|| {
+        errors.push(Error::invalid(&place(&label), text, "must be \"latest\" or \"v1.x\""));
+        Version::default()
+    })
 }
 
 /// A minor version without leading zeros or signs.

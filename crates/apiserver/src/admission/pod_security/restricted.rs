@@ -85,7 +85,20 @@ pub(super) fn volumes(pod: Pod<'_>, _: Version) -> Option<Violation> {
     if names.is_empty() { None } else { violation("restricted volume types", detail) }
 }
 
-pub(super) fn non_root(pod: Pod<'_>, _: Version) -> Option<Violation> {
+/// Without the exception that baseline makes for pods with users of their own.
+pub(super) fn proc_mount(pod: Pod<'_>, _: Version) -> Option<Violation> {
+    super::baseline::masked_proc_mount(pod)
+}
+
+/// Since 1.35 pods with users of their own may be root: that is nobody outside (KEP-127).
+fn spares_own_users(pod: Pod<'_>, version: Version) -> bool {
+    version.has(35) && pod.has_own_users()
+}
+
+pub(super) fn non_root(pod: Pod<'_>, version: Version) -> Option<Violation> {
+    if spares_own_users(pod, version) {
+        return None;
+    }
     let own = pod.security(&["runAsNonRoot"]).and_then(Value::as_bool);
     let of = |c: &Value| security(c, &["runAsNonRoot"]).and_then(Value::as_bool);
     let who = setters(own == Some(false), &pod.containers_where(|c| of(c) == Some(false)));
@@ -103,7 +116,11 @@ pub(super) fn root_user(pod: Pod<'_>, version: Version) -> Option<Violation> {
     let containers = pod.containers_where(|c| security(c, &["runAsUser"]).and_then(Value::as_i64) == Some(0));
     let who = setters(own, &containers);
     let detail = format!("{} must not set runAsUser=0", who.join(" and "));
-    if who.is_empty() || !version.has(23) { None } else { violation("runAsUser=0", detail) }
+    if who.is_empty() || !version.has(23) || spares_own_users(pod, version) {
+        None
+    } else {
+        violation("runAsUser=0", detail)
+    }
 }
 
 pub(super) fn seccomp(pod: Pod<'_>, version: Version) -> Option<Violation> {
