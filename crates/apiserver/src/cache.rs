@@ -10,6 +10,7 @@ mod audience;
 mod crowd;
 mod event;
 mod item;
+mod past;
 mod pump;
 mod resource;
 mod selection;
@@ -17,6 +18,7 @@ mod watcher;
 
 pub use event::{Event, Line, encode, frame};
 pub use item::{Form, Item};
+pub use past::Past;
 pub use resource::{ResourceCache, Snapshot};
 pub use selection::Selection;
 pub use watcher::{Begin, Next, Watcher};

@@ -51,10 +51,16 @@ fn checks(root: &str) -> (&'static [&'static str], &'static [&'static str]) {
     }
 }
 
+/// The names of the checks of `/ROOT`.
+#[must_use]
+pub fn names(root: &str) -> Vec<&'static str> {
+    let (before, after) = checks(root);
+    [before, &STEPS[..], after].concat()
+}
+
 /// Answers `/ROOT` or, with `check`, `/ROOT/CHECK`.
 pub async fn serve(server: &Server, root: &str, check: Option<&str>, query: &Query) -> Reply {
-    let (before, after) = checks(root);
-    let all: Vec<&'static str> = [before, &STEPS[..], after].concat();
+    let all = names(root);
     if let Some(asked) = check.filter(|name| !name.is_empty()) {
         let Some(name) = all.iter().copied().find(|name| *name == asked) else { return crate::pipeline::not_found() };
         return one(failure(server, name).await);
@@ -103,7 +109,7 @@ fn one(failure: Option<String>) -> Reply {
 }
 
 /// Why a check fails; `None` when it does not.
-async fn failure(server: &Server, check: &str) -> Option<String> {
+pub async fn failure(server: &Server, check: &str) -> Option<String> {
     match check {
         "etcd" => server.store.revision().await.err().map(|error| error.to_string()),
         "shutdown" => server.stop.is_cancelled().then(|| "process is shutting down".to_owned()),

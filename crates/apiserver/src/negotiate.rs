@@ -129,6 +129,11 @@ pub fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// The media types of an Accept header, the most wanted first.
+pub fn media_types(accept: &str) -> Vec<&str> {
+    clauses(accept).into_iter().map(|clause| clause.media).collect()
+}
+
 struct Clause<'a> {
     media: &'a str,
     parameters: Vec<(&'a str, &'a str)>,

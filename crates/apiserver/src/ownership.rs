@@ -37,6 +37,27 @@ pub fn through(
     with_write(server, call, kind, subresource, options, |write| apply::update(live, new, write));
 }
 
+/// Gives the fields of a body that is not stored (a token request) to the caller's field manager.
+pub fn of_body(
+    server: &Server,
+    call: &Call,
+    api_version: &str,
+    message: &'static machinery::schema::Message,
+    body: &mut Value,
+    options: &WriteOptions,
+) {
+    let write = Write {
+        manager: &options.manager(call.header(http::header::USER_AGENT)),
+        subresource: &call.info.subresource,
+        api_version,
+        time: &meta::seconds(server.clock.now()),
+        message,
+        reset: None,
+        convert: &|_, _| None,
+    };
+    apply::update(&Value::object(), body, &write);
+}
+
 /// Lays the configuration of the caller's field manager over `live` (an empty object when there is none).
 ///
 /// # Errors

@@ -6,12 +6,33 @@ use http::{Method, StatusCode};
 use machinery::{Status, Value, value};
 
 use crate::call::Call;
+use crate::negotiate::Encoding;
 use crate::reply::{self, Reply};
 use crate::server::Server;
-use crate::{documents, health, pipeline};
+use crate::{documents, health, pipeline, status};
 
 /// The version whose behaviour this server has.
 const GIT_VERSION: &str = "v1.36.2";
+
+/// The paths that are always there.
+const PATHS: [&str; 16] = [
+    "/.well-known/openid-configuration",
+    "/api",
+    "/apis",
+    "/apis/",
+    "/flagz",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/metrics/slis",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openapi/v3/",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/statusz",
+    "/version",
+];
 
 /// Answers a request for a path.
 ///
@@ -23,12 +44,19 @@ pub async fn serve(server: &Arc<Server>, call: &Call) -> Result<Reply, Status> {
     let (root, rest) = trimmed.split_once('/').map_or((trimmed, None), |(root, rest)| (root, Some(rest)));
     let reads = matches!(call.parts.method, Method::GET | Method::HEAD);
     match (root, rest) {
+        ("", None) | ("index.html", None) if reads => Ok(index()),
+        ("statusz", None) if reads => Ok(reply::text(StatusCode::OK, status::statusz(server))),
+        ("flagz", None) if reads => Ok(reply::text(StatusCode::OK, status::flagz(server))),
         ("livez" | "readyz" | "healthz", check) if reads => Ok(health::serve(server, root, check, &call.query).await),
         ("version", None) if call.parts.method == Method::GET => {
             Ok(reply::object(StatusCode::OK, &version(), call.accepts_plain()?))
         }
         ("version", None) => Err(Status::method_not_allowed()),
         ("metrics", None) if reads => Ok(metrics(server)),
+        ("metrics", Some("slis")) if reads => Ok(metrics_text(server.metrics.health(server).await)),
+        ("api" | "apis", _) if call.parts.method != Method::GET && is_served(trimmed) => {
+            Err(Status::method_not_allowed())
+        }
         _ if reads && let Some(answer) = documents::serve(server, call, trimmed)? => Ok(answer),
         ("api" | "apis", Some(_)) if is_group(path) => Err(Status::no_such_resource()),
         _ => Ok(pipeline::not_found()),
@@ -44,8 +72,39 @@ fn is_group(path: &str) -> bool {
     }
 }
 
+/// Whether a document of discovery is at `path`.
+fn is_served(path: &str) -> bool {
+    matches!(path, "api" | "apis") || index_paths().iter().any(|known| known.trim_matches('/') == path)
+}
+
+/// `/`: all paths that are no resources.
+fn index() -> Reply {
+    let paths: Vec<Value> = index_paths().into_iter().map(Value::from).collect();
+    reply::object(StatusCode::OK, &value!({"paths": paths}), Encoding::JsonPretty)
+}
+
+fn index_paths() -> Vec<String> {
+    let mut paths: Vec<String> = PATHS.iter().map(|path| (*path).to_owned()).collect();
+    for kind in kinds::all() {
+        if kind.group.is_empty() {
+            paths.push(format!("/api/{}", kind.version));
+        } else {
+            paths.extend([format!("/apis/{}", kind.group), format!("/apis/{}/{}", kind.group, kind.version)]);
+        }
+    }
+    for root in ["healthz", "livez", "readyz"] {
+        paths.extend(health::names(root).into_iter().map(|check| format!("/{root}/{check}")));
+    }
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
 fn metrics(server: &Server) -> Reply {
-    let text = server.metrics.text(server);
+    metrics_text(server.metrics.text(server))
+}
+
+fn metrics_text(text: String) -> Reply {
     reply::with_type(
         StatusCode::OK,
         "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",

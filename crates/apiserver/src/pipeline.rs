@@ -9,10 +9,11 @@
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use kinds::{Kind, Subresource};
 use machinery::Status;
 
@@ -20,7 +21,7 @@ use crate::authentication::Refusal;
 use crate::call::Call;
 use crate::reply::{self, Body, Reply};
 use crate::server::Server;
-use crate::{paths, subresources, verbs};
+use crate::{compress, flow, paths, query, subresources, verbs};
 
 /// Answers a request; never panics, always answers.
 pub async fn handle(server: Arc<Server>, request: Request<Body>) -> Reply {
@@ -37,13 +38,13 @@ pub async fn handle(server: Arc<Server>, request: Request<Body>) -> Reply {
             reply::failure(&status, call.error_encoding())
         }
     };
+    answer = compress::answer(&call, answer).await;
     let mut told = BTreeSet::new();
     for warning in call.warnings.iter().filter(|warning| told.insert(warning.as_str())) {
         reply::warn(&mut answer, warning);
     }
-    let dry_run = call.query.text("dryRun");
     let took = server.clock.instant().saturating_duration_since(started);
-    server.metrics.answered(&call.info, dry_run, answer.status().as_u16(), took);
+    server.metrics.answered(&call, &answer, took);
     answer
 }
 
@@ -51,11 +52,22 @@ async fn within_time(server: &Arc<Server>, call: &mut Call, body: Body) -> Resul
     if call.info.is_long_running() {
         return boxed(server, call, body).await;
     }
-    let limit = server.options.request_timeout;
+    let limit = time_limit(server, call)?;
     match server.clock.timeout(limit, boxed(server, call, body)).await {
         Ok(result) => result,
         Err(_) => Err(Status::timeout("request did not complete within the allotted timeout", 0)),
     }
+}
+
+/// How long the request may take: the client may ask for less than the server allows.
+fn time_limit(server: &Server, call: &Call) -> Result<Duration, Status> {
+    let (limit, asked) = (server.options.request_timeout, call.query.text("timeout"));
+    if asked.is_empty() {
+        return Ok(limit);
+    }
+    let asked = query::go_duration(asked)
+        .map_err(|why| Status::bad_request(format!("invalid timeout specified in the request URL - {why}")))?;
+    Ok(if asked.is_zero() { limit } else { asked.min(limit) })
 }
 
 /// Boxed, because the compiler cannot see through this many nested futures that they are `Send`.
@@ -69,7 +81,7 @@ async fn serve(server: &Arc<Server>, call: &mut Call, body: Body) -> Result<Repl
         Err(Refusal::Forbidden(status)) => return Err(*status),
         Err(Refusal::WithoutUser(why)) => return Ok(without_user(call, &why)),
     }
-    let _place = server.flow.enter(&call.info)?;
+    let Some(_place) = server.flow.enter(&call.user, &call.info) else { return Ok(flow::turned_away()) };
     server.access.authorize(&call.user, &call.info)?;
     match route(call)? {
         Route::Path => paths::serve(server, call).await,
@@ -95,10 +107,15 @@ fn route(call: &Call) -> Result<Route, Status> {
     if !info.is_resource_request {
         return Ok(Route::Path);
     }
+    // A HEAD is authorized as the GET that it resembles, but resources have none.
+    let has_method = call.parts.method != Method::HEAD || info.is_long_running();
     if !kinds::all().iter().any(|kind| kind.group == info.group) {
         return Ok(Route::Path);
     }
     let kind = kinds::lookup(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_resource)?;
+    if !has_method {
+        return Err(Status::method_not_allowed());
+    }
     if info.subresource.is_empty() {
         return Ok(Route::Resource(kind));
     }

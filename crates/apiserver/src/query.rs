@@ -1,6 +1,7 @@
 //! The query of a URL, decoded as Go's `url.ParseQuery` does.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Names with values in order; a name may stand several times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,6 +71,42 @@ fn parse_int(text: &str) -> Result<i64, String> {
     })
 }
 
+/// `time.ParseDuration` of a duration that is not negative, with its error texts.
+///
+/// # Errors
+/// Go's words for what is no duration.
+pub fn go_duration(text: &str) -> Result<Duration, String> {
+    let quoted = machinery::field::quote(text);
+    let invalid = || format!("time: invalid duration {quoted}");
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    if unsigned == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let (mut rest, mut seconds) = (unsigned, 0.0);
+    if rest.is_empty() || rest.starts_with('-') {
+        return Err(invalid());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let scale = match &rest[..letters] {
+            "" => return Err(format!("time: missing unit in duration {quoted}")),
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            unit => return Err(format!("time: unknown unit {} in duration {quoted}", machinery::field::quote(unit))),
+        };
+        seconds += number * scale;
+        rest = &rest[letters..];
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
+}
+
 /// Undoes percent-encoding; `None` when it is broken.
 #[must_use]
 pub fn unescape(text: &str, plus_is_space: bool) -> Option<String> {
@@ -107,6 +144,23 @@ pub fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations() {
+        let cases = ["1m30s", "1.5h", "0", "100ms", "5", "x", "5y", "", "-1s"];
+        let shown = cases.map(|case| format!("{:?}", go_duration(case)));
+        expect_test::expect![[r#"
+            Ok(90s)
+            Ok(5400s)
+            Ok(0ns)
+            Ok(100ms)
+            Err("time: missing unit in duration \"5\"")
+            Err("time: invalid duration \"x\"")
+            Err("time: unknown unit \"y\" in duration \"5y\"")
+            Err("time: invalid duration \"\"")
+            Err("time: invalid duration \"-1s\"")"#]]
+        .assert_eq(&shown.join("\n"));
+    }
 
     #[test]
     fn values() {

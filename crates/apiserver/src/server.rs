@@ -73,6 +73,8 @@ pub struct Server {
     pub metrics: Metrics,
     /// Connections to kubelets that are handed through.
     pub tunnels: Mutex<Tasks>,
+    /// Since when it runs.
+    pub started: jiff::Timestamp,
     /// Ends watches and connections when the server ends.
     pub stop: CancellationToken,
 }
@@ -96,6 +98,7 @@ impl Server {
         let flow = Flow::new(options.max_requests_in_flight, options.max_mutating_requests_in_flight);
         let stop = CancellationToken::new();
         let (metrics, tunnels) = (Metrics::new(), Mutex::new(Tasks::new()));
-        Self { store, cacher, options, clock, random, access, allocator, flow, metrics, tunnels, stop }
+        let started = clock.now();
+        Self { store, cacher, options, clock, random, access, allocator, flow, metrics, tunnels, started, stop }
     }
 }

@@ -1,6 +1,6 @@
 //! What is below an object's path.
 
-mod binding;
+pub mod binding;
 mod connect;
 mod eviction;
 mod log;

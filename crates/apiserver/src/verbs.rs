@@ -1,5 +1,6 @@
 //! What can be done with a resource, one file a verb.
 
+mod component_status;
 mod continuation;
 mod create;
 pub mod delete;
@@ -18,17 +19,28 @@ use machinery::Status;
 use crate::call::Call;
 use crate::reply::{Body, Reply};
 use crate::server::Server;
+use crate::subresources::binding;
 
 /// Does what `call` asks of `kind`.
 ///
 /// # Errors
 /// Whatever the verb answers instead of an object.
 pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body: Body) -> Result<Reply, Status> {
-    if !kind.verbs.contains(&call.info.verb.as_str()) || !fits(call, kind) {
+    let verb = call.info.verb.as_str();
+    // A watch is a GET of the list, and warns like one even where there is none.
+    if kind.verbs.contains(&verb) || verb == "watch" && kind.verbs.contains(&"list") {
+        call.warnings.extend(deprecation(kind));
+    }
+    if !kind.verbs.contains(&verb) || !fits(call, kind) {
         return Err(Status::method_not_allowed());
     }
-    call.warnings.extend(deprecation(kind));
     match call.info.verb.as_str() {
+        "get" | "list" if kind.plural == component_status::RESOURCE && kind.group.is_empty() => {
+            component_status::serve(server, call, kind).await
+        }
+        "create" if kind.plural == binding::RESOURCE && kind.group.is_empty() => {
+            binding::create(server, call, kind, body).await
+        }
         "get" => get::get(server, call, kind).await,
         "list" => list::list(server, call, kind).await,
         "watch" => watch::watch(server, call, kind).await,

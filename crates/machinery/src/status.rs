@@ -44,6 +44,8 @@ pub struct Status {
     pub message: String,
     /// What it is about.
     pub details: Option<Box<Details>>,
+    /// How a list goes on whose version is forgotten; empty for all other errors.
+    pub continuation: String,
 }
 
 /// A group and a resource or kind in it, as messages name them: `deployments.apps`.
@@ -65,7 +67,7 @@ impl Status {
     /// An error with nothing but code, reason and message.
     #[must_use]
     pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), message: message.into(), details: None }
+        Self { code, reason: reason.into(), message: message.into(), details: None, continuation: String::new() }
     }
 
     fn about(code: u16, reason: &str, message: String, what: In<'_>, name: &str) -> Self {
@@ -87,10 +89,16 @@ impl Status {
         self
     }
 
+    /// This with a token with which the list goes on in the present state.
+    #[must_use]
+    pub fn with_continue(self, continuation: String) -> Self {
+        Self { continuation, ..self }
+    }
+
     /// A deletion or other action went well.
     #[must_use]
     pub fn success(details: Option<Details>) -> Self {
-        Self { code: 0, reason: Text::default(), message: String::new(), details: details.map(Box::new) }
+        Self { details: details.map(Box::new), ..Self::new(0, "", "") }
     }
 
     /// The request makes no sense.
@@ -277,6 +285,9 @@ impl Status {
     #[must_use]
     pub fn to_value(&self) -> Value {
         let mut status = value!({"kind": "Status", "apiVersion": "v1", "metadata": {}});
+        if !self.continuation.is_empty() {
+            status.set_at(&["metadata", "continue"], self.continuation.as_str());
+        }
         let outcome = if self.is_failure() { "Failure" } else { "Success" };
         status.set_at(&["status"], outcome);
         set(&mut status, "message", &self.message);
@@ -302,6 +313,7 @@ impl Status {
             reason: text("reason").into(),
             message: text("message").to_owned(),
             details: value.get("details").map(|details| Box::new(Details::from_value(details))),
+            continuation: value.str_at(&["metadata", "continue"]).unwrap_or_default().to_owned(),
         })
     }
 }

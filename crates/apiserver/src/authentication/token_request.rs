@@ -10,7 +10,8 @@ use crate::admission::Lister;
 
 const SHORTEST_SECONDS: i64 = 600;
 const LONGEST_SECONDS: i64 = 1 << 32;
-const DEFAULT_SECONDS: i64 = 3600;
+/// The lifetime of a token of which nobody says how long it lives.
+pub const DEFAULT_SECONDS: i64 = 3600;
 /// The lifetime that the mounted token of a pod asks for. Clients that do not read it anew keep working for
 /// [`EXTENDED_SECONDS`], with a warning.
 const MOUNTED_SECONDS: i64 = 3607;

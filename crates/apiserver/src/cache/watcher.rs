@@ -112,6 +112,13 @@ impl Watcher {
         Ok(watcher)
     }
 
+    /// The same watch, after changes from before its place in the window.
+    #[must_use]
+    pub fn preceded_by(mut self, past: Vec<Arc<Event>>) -> Self {
+        self.pending = past.into();
+        self
+    }
+
     /// What comes next, if it is there.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         if let Some(item) = self.initial.pop_front() {

@@ -8,11 +8,12 @@ mod descriptions;
 mod paths;
 mod schemas;
 mod v2;
+pub mod v2_protobuf;
 mod v3;
 
 pub use descriptions::{Description, all as descriptions};
-pub use v2::document as v2_document;
-pub use v3::{document as v3_document, index as v3_index};
+pub use v2::{document as v2_document, hash as v2_hash};
+pub use v3::{document as v3_document, hash as v3_hash, index as v3_index};
 
 /// Which form of the specification is written: they name things differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

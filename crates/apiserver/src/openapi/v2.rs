@@ -1,7 +1,10 @@
 //! OpenAPI v2: everything in one document, for older clients.
 
+use std::sync::LazyLock;
+
 use kinds::Kind;
-use machinery::{Object, Value, value};
+use machinery::{Object, Value, json, value};
+use sha2::{Digest, Sha512};
 
 use super::{Form, descriptions, paths, schemas::Schemas, v3};
 
@@ -25,6 +28,13 @@ pub fn document() -> Value {
         "paths": all_paths,
         "definitions": (schemas.finish()),
     })
+}
+
+/// What the document hashes to: its ETag.
+#[must_use]
+pub fn hash() -> &'static str {
+    static HASH: LazyLock<String> = LazyLock::new(|| hex::encode_upper(Sha512::digest(json::to_vec(&document()))));
+    &HASH
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! OpenAPI v3: an index of documents, a document a group and version.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use kinds::Kind;
@@ -8,21 +9,25 @@ use sha2::{Digest, Sha512};
 
 use super::{Form, descriptions, paths, schemas::Schemas};
 
+/// What each document hashes to, by its place.
+static HASHES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+    let documents = places().into_iter().filter_map(|place| document(&place).map(|document| (place, document)));
+    documents.map(|(place, document)| (place, hex::encode_upper(Sha512::digest(json::to_vec(&document))))).collect()
+});
+
 /// `/openapi/v3`: where each document is. The hash in its address changes with the document, so that clients may keep
 /// what they have.
 #[must_use]
-pub fn index() -> &'static Value {
-    static INDEX: LazyLock<Value> = LazyLock::new(|| {
-        let mut documents = Object::new();
-        for place in places() {
-            let Some(document) = document(&place) else { continue };
-            let hash = hex::encode_upper(Sha512::digest(json::to_vec(&document)));
-            let address = format!("/openapi/v3/{place}?hash={hash}");
-            documents.insert(place, value!({"serverRelativeURL": address}));
-        }
-        value!({"paths": documents})
-    });
-    &INDEX
+pub fn index() -> Value {
+    let address = |place: &str, hash: &str| value!({"serverRelativeURL": (format!("/openapi/v3/{place}?hash={hash}"))});
+    let documents: Object = HASHES.iter().map(|(place, hash)| (place.as_str(), address(place, hash))).collect();
+    value!({"paths": documents})
+}
+
+/// What the document at `place` hashes to; nothing when there is none.
+#[must_use]
+pub fn hash(place: &str) -> Option<&'static str> {
+    HASHES.get(place).map(String::as_str)
 }
 
 /// `api/v1`, `apis/GROUP/VERSION`, sorted.

@@ -1,4 +1,4 @@
-//! `pods/binding`: the scheduler says on which node a pod runs.
+//! `pods/binding`, and `bindings` with the pod's name in the body: the scheduler says on which node a pod runs.
 
 use std::sync::Arc;
 
@@ -16,11 +16,14 @@ use crate::objects::Objects;
 use crate::options::WriteOptions;
 use crate::reply::{self, Body, Reply};
 use crate::server::Server;
+use crate::write;
 
 const BINDING: Expected<'static> = Expected { group: "", version: "v1", kind: "Binding" };
+/// The resource that is older than `pods/binding`.
+pub const RESOURCE: &str = "bindings";
 const SCHEMA: &str = "io.k8s.api.core.v1.Binding";
 
-/// Binds the pod of the path.
+/// Binds the pod of the path, or of the body.
 ///
 /// # Errors
 /// 404 when there is no such pod, 409 when it is bound already or goes.
@@ -30,7 +33,9 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let options = WriteOptions::create(&call.query)?;
     let message = machinery::schema::message(SCHEMA);
     let mut binding = codec::typed(call, BINDING, message, &bytes, options.field_validation)?;
-    if meta::name(&binding) != call.info.name {
+    if call.info.subresource.is_empty() {
+        write::fit_namespace(call, kind, &mut binding)?;
+    } else if meta::name(&binding) != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
     let write =
@@ -41,8 +46,8 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
         return Err(Status::unknown(aggregate(&errors)));
     }
     access::validate(server, call, &write, &mut binding).await?;
-    let (namespace, name) = (call.info.namespace.clone(), call.info.name.clone());
-    bind(server, kind, &namespace, &name, &binding, options.dry_run).await?;
+    let pods = kinds::lookup("", "v1", "pods").ok_or_else(Status::no_such_resource)?;
+    bind(server, pods, &call.info.namespace, meta::name(&binding), &binding, options.dry_run).await?;
     let done = Status { code: StatusCode::CREATED.as_u16(), ..Status::success(None) };
     Ok(reply::object(StatusCode::CREATED, &done.to_value(), accepted))
 }

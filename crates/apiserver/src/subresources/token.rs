@@ -12,6 +12,7 @@ use crate::authentication::token_request;
 use crate::call::{self, Call};
 use crate::codec::{self, Expected};
 use crate::options::WriteOptions;
+use crate::ownership;
 use crate::reply::{self, Body, Reply};
 use crate::server::Server;
 
@@ -28,6 +29,12 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let options = WriteOptions::create(&call.query)?;
     let message = machinery::schema::message(SCHEMA);
     let mut request = codec::typed(call, EXPECTED, message, &bytes, options.field_validation)?;
+    if request.int_at(&["spec", "expirationSeconds"]).is_none() {
+        request.set_at(&["spec", "expirationSeconds"], token_request::DEFAULT_SECONDS);
+    }
+    if let Some(message) = message {
+        ownership::of_body(server, call, &EXPECTED.api_version(), message, &mut request, &options);
+    }
     let (operation, dry_run) = (Operation::Create, options.dry_run);
     let write = Write { operation, kind, body_kind: EXPECTED.kind, old: None, dry_run };
     server.cacher.catch_up().await?;

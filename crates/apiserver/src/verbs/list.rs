@@ -24,6 +24,9 @@ use crate::{codec, respond};
 /// A list is sent in pieces of about this size.
 const PIECE_BYTES: usize = 128 * 1024;
 
+/// Entries of the store's history that are read at a time.
+const PAST_ENTRIES: usize = 500;
+
 /// What a list answers.
 pub struct Page {
     /// The objects, in the form in which the kind is served.
@@ -97,22 +100,30 @@ pub async fn page(
     }
     let applied = server.cacher.revision();
     let snapshot = resource.snapshot(&Selection::all(&selection.namespace));
-    let seen = snapshot.latest.max(applied);
-    let (items, revision) = match at {
+    let revision = match at {
         At::Exact(revision) if snapshot.latest > revision => {
-            (history(server, kind, &prefix, revision, options).await?, revision)
+            let from = start.unwrap_or_else(|| prefix.clone());
+            return past(server, kind, &prefix, revision, from, options, selection).await;
         }
-        At::Exact(revision) => (snapshot.items, revision),
-        _ => (snapshot.items, seen),
+        At::Exact(revision) => revision,
+        _ => snapshot.latest.max(applied),
     };
     let after = |item: &Arc<Item>| start.as_deref().is_none_or(|start| *item.key >= *start);
-    let items = items.into_iter().filter(after).map(|item| view(server, kind, item));
+    let items = snapshot.items.into_iter().filter(after).map(|item| view(server, kind, item));
     let matching: Vec<Arc<Item>> = items.filter(|item| selection.matches(item)).collect();
-    Ok(cut(matching, limit, &prefix, revision, selection))
+    let rest = matching.len().saturating_sub(limit);
+    Ok(cut(matching, limit, rest, &prefix, revision, selection))
 }
 
-fn cut(mut items: Vec<Arc<Item>>, limit: usize, prefix: &str, revision: Revision, selection: &Selection) -> Page {
-    let rest = items.len().saturating_sub(limit);
+/// A page of `items`, after which `rest` more follow.
+fn cut(
+    mut items: Vec<Arc<Item>>,
+    limit: usize,
+    rest: usize,
+    prefix: &str,
+    revision: Revision,
+    selection: &Selection,
+) -> Page {
     items.truncate(limit);
     let last = items.last().and_then(|item| item.key.strip_prefix(prefix));
     let version = i64::try_from(revision.0).unwrap_or(i64::MAX);
@@ -148,30 +159,58 @@ fn place(options: &ListOptions) -> Result<(At, Option<String>), Status> {
     Ok((at, None))
 }
 
-/// The objects as they were at `revision`.
-async fn history(
+/// The objects as they were at `revision`, read from the store in pieces until the page is full.
+async fn past(
     server: &Server,
     kind: &'static Kind,
     prefix: &str,
     revision: Revision,
+    mut from: String,
     options: &ListOptions,
-) -> Result<Vec<Arc<Item>>, Status> {
-    let found = server.store.range(Range::prefix(prefix), Some(revision)).await;
-    let found = found.map_err(|error| match error {
-        store::Error::Compacted { .. } if !options.continue_token.is_empty() => expired(),
-        other => storage::failure(&other),
-    })?;
+    selection: &Selection,
+) -> Result<Page, Status> {
+    let limit = if options.limit == 0 { usize::MAX } else { options.limit };
     let stored = kind.stored_as.map_or(kind, |conversion| conversion.kind);
-    let read = found.entries.into_iter().map(|e| Item::read(stored, e.key, e.value, e.revision).map(Arc::new));
-    read.collect::<Result<_, _>>().map_err(Status::internal)
+    let mut items = Vec::new();
+    let left = loop {
+        let range = Range::prefix(prefix).starting_at(from.clone()).limited(PAST_ENTRIES.min(limit));
+        let found = server.store.range(range, Some(revision)).await;
+        let found = found.map_err(|error| match error {
+            store::Error::Compacted { .. } if !options.continue_token.is_empty() => inconsistent(&from, prefix),
+            other => storage::failure(&other),
+        })?;
+        let left = found.count - found.entries.len();
+        from = next_key(&found.entries, from);
+        for entry in found.entries {
+            let item = Item::read(stored, entry.key, entry.value, entry.revision).map_err(Status::internal)?;
+            let item = view(server, kind, Arc::new(item));
+            if selection.matches(&item) {
+                items.push(item);
+            }
+        }
+        if !found.more || items.len() >= limit {
+            break left;
+        }
+    };
+    let rest = left + items.len().saturating_sub(limit);
+    Ok(cut(items, limit, rest, prefix, revision, selection))
 }
 
-/// The answer when the version of the first page is forgotten.
-fn expired() -> Status {
-    Status::expired(
-        "The provided continue parameter is too old to display a consistent list result. You must start a new list \
-         without the continue parameter.",
-    )
+/// The key with which a range goes on after `entries`.
+fn next_key(entries: &[store::Entry], from: String) -> String {
+    entries.last().map_or(from, |last| format!("{}\0", last.key))
+}
+
+/// The answer when the version of the first page is forgotten: with a token that goes on in the present state.
+fn inconsistent(from: &str, prefix: &str) -> Status {
+    let start = from.strip_prefix(prefix).unwrap_or_default().to_owned();
+    let expired = Status::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+         without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+         results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+         modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+    );
+    expired.with_continue(Continuation { version: -1, start }.encode())
 }
 
 /// The item in the form in which `kind` is served.

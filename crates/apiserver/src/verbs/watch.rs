@@ -49,8 +49,16 @@ pub async fn watch(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Re
     let preselection = if kind.stored_as.is_some() { Selection::all(&selection.namespace) } else { selection.clone() };
     let deadline = server.clock.instant() + duration(server, &options);
     let marks = options.allow_watch_bookmarks;
-    let opened = Watcher::open(server.cacher.clone(), resource, &preselection, begin, deadline, marks);
+    let open = |begin| Watcher::open(server.cacher.clone(), resource.clone(), &preselection, begin, deadline, marks);
     let asked = options.resource_version.as_str();
+    let opened = match (open(begin), begin) {
+        (Err(_), Begin::After(revision)) => match server.cacher.past(&resource, revision).await {
+            Ok(past) => open(Begin::After(past.until)).map(|watcher| watcher.preceded_by(past.events)),
+            Err(store::Error::Compacted { oldest, .. }) => Err(oldest),
+            Err(error) => return Err(crate::storage::failure(&error)),
+        },
+        (opened, _) => opened,
+    };
     let stream = Stream {
         kind,
         selection,

@@ -1,7 +1,8 @@
 //! What is too much, and what is not there.
 
-use apiserver::Options;
+use apiserver::{Options, User};
 use expect_test::expect;
+use machinery::json;
 
 use crate::world::{World, show};
 
@@ -55,6 +56,40 @@ async fn bad_requests() {
 #[tokio::test(start_paused = true)]
 async fn too_many_requests() {
     let world = World::with(Options { max_requests_in_flight: 0, ..Options::default() }).await;
-    let answer = world.send("GET", "/api/v1/pods", "application/json", "").await;
-    assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (429, "1"));
+    let answer = world.request(User::new("jane", &[]), ("GET", "/api/v1/pods"), &[], "").await;
+    let shown = (answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap(), answer.body().as_ref());
+    assert_eq!(shown, (429, "1", &b"Too many requests, please try again later.\n"[..]));
+    // Who has to mend the server always gets in.
+    assert_eq!(world.ask("GET", "/api/v1/pods", "").await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn methods_and_times() {
+    let world = World::new().await;
+    let mut shown = Vec::new();
+    for (method, url) in [
+        ("HEAD", "/api/v1/namespaces"),
+        ("OPTIONS", "/api/v1/namespaces"),
+        ("BREW", "/api/v1/namespaces/ns"),
+        ("HEAD", "/livez"),
+        ("HEAD", "/apis"),
+        ("POST", "/apis/apps/v1"),
+        ("GET", "/api/v1/namespaces/ns?timeout=1"),
+        ("GET", "/api/v1/namespaces/ns?timeout=soon"),
+        ("GET", "/api/v1/namespaces?timeout=5s"),
+    ] {
+        let answer = world.request(User::new("admin", &["system:masters"]), (method, url), &[], "").await;
+        let body = json::parse(answer.body()).map(|body| show(&body)).unwrap_or_default();
+        shown.push(format!("{method} {url}: {} {body}", answer.status().as_u16()));
+    }
+    expect![[r#"
+        HEAD /api/v1/namespaces: 405 Failure the server does not allow this method on the requested resource
+        OPTIONS /api/v1/namespaces: 405 Failure the server does not allow this method on the requested resource
+        BREW /api/v1/namespaces/ns: 405 Failure the server does not allow this method on the requested resource
+        HEAD /livez: 200 
+        HEAD /apis: 405 Failure the server does not allow this method on the requested resource
+        POST /apis/apps/v1: 405 Failure the server does not allow this method on the requested resource
+        GET /api/v1/namespaces/ns?timeout=1: 400 Failure invalid timeout specified in the request URL - time: missing unit in duration "1"
+        GET /api/v1/namespaces/ns?timeout=soon: 400 Failure invalid timeout specified in the request URL - time: invalid duration "soon"
+        GET /api/v1/namespaces?timeout=5s: 200 [ns]"#]].assert_eq(&shown.join("\n"));
 }

@@ -3,6 +3,7 @@
 
 mod crud;
 mod deletion;
+mod documents;
 mod limits;
 mod list;
 mod subresources;

@@ -1,5 +1,7 @@
 //! Watches: from now, from a version, with selectors, with initial events; what a slow watcher gets.
 
+use apiserver::Options;
+use base::Clock;
 use expect_test::expect;
 use http_body_util::BodyExt as _;
 use machinery::{Value, json};
@@ -100,4 +102,26 @@ async fn the_present_state_first() {
         ADDED a
         ADDED b"#]]
     .assert_eq(&format!("plain:\n{plain}\nmarked:\n{marked}\nuntil its time is over:\n{old}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_past_of_another_server_until_it_is_forgotten() {
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let store = store::memory::open(clock.clone());
+    let before = World::over(store.clone(), clock.clone(), Options::default()).await;
+    before.ask("POST", "/api/v1/namespaces", r#"{"metadata":{"name":"ns"}}"#).await;
+    let from = version(&before).await;
+    before.play("POST cm {\"metadata\":{\"name\":\"a\"}}\nPATCH cm/a {\"data\":{\"k\":\"1\"}}\nDELETE cm/a").await;
+    drop(before);
+    let world = World::over(store.clone(), clock, Options::default()).await;
+    world.play("POST cm {\"metadata\":{\"name\":\"b\"}}").await;
+    let past = lines(&world, &format!("resourceVersion={from}"), 4).await;
+    store.compact(store.revision().await.unwrap()).await.unwrap();
+    let forgotten = lines(&world, &format!("resourceVersion={from}"), 1).await;
+    expect![[r#"
+        ADDED a
+        MODIFIED a {"k":"1"}
+        DELETED a {"k":"1"}
+        ADDED b
+        ERROR too old resource version: 2 (6)"#]].assert_eq(&format!("{past}\n{forgotten}"));
 }

@@ -1,5 +1,7 @@
 //! A server over the engine in memory, asked in process; answers shown as short texts.
 
+use std::sync::Arc;
+
 use apiserver::access::Settings;
 use apiserver::authentication::service_account::Tokens;
 use apiserver::authentication::{ClientCertificates, SigningKey, TokenFile};
@@ -13,6 +15,7 @@ use http_body_util::{BodyExt as _, Full};
 use machinery::{Value, json};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use store::Store;
 use tower::Service as _;
 
 /// A running server; ends when dropped.
@@ -37,15 +40,43 @@ impl World {
     pub async fn with(options: Options) -> Self {
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
         let store = store::memory::open(clock.clone());
+        let world = Self::over(store, clock, options).await;
+        world.ask("POST", "/api/v1/namespaces", r#"{"metadata":{"name":"ns"}}"#).await;
+        world
+    }
+
+    /// A server over a store that may have a past.
+    pub async fn over(store: Arc<dyn Store>, clock: Clock, options: Options) -> Self {
         let random = Random::seeded(1);
         let settings = settings(&clock);
         let (server, loaded) = ApiServer::start(store, options, settings, clock, random).await.unwrap();
         let (stop, mut tasks) = (CancellationToken::new(), Tasks::new());
         let (following, end) = (server.clone(), stop.clone());
         tasks.spawn("follower", async move { following.run(loaded, end).await });
-        let world = Self { server, stop, _tasks: tasks };
-        world.ask("POST", "/api/v1/namespaces", r#"{"metadata":{"name":"ns"}}"#).await;
-        world
+        Self { server, stop, _tasks: tasks }
+    }
+
+    /// Any request of any user; its answer with the whole body.
+    pub async fn request(
+        &self,
+        user: User,
+        (method, url): (&str, &str),
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response<Bytes> {
+        let mut request = Request::builder().method(method).uri(url).header("user-agent", "test/1");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Full::new(body.into())).unwrap();
+        request.extensions_mut().insert(user);
+        let (parts, body) = self.server.clone().call(request).await.unwrap().into_parts();
+        Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+    }
+
+    /// A GET of the admin with these headers.
+    pub async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+        self.request(User::new("admin", &["system:masters"]), ("GET", url), headers, "").await
     }
 
     pub async fn send(
@@ -122,6 +153,7 @@ fn settings(clock: &Clock) -> Settings {
         certificates: ClientCertificates::new([root]).unwrap(),
         token_file: TokenFile::default(),
         tokens: Tokens { audiences: issuers.clone(), issuers, signing, verifying },
+        anonymous: true,
         bootstrap_tokens: false,
         plugins: apiserver::admission::Plugins::default(),
     }

@@ -88,6 +88,6 @@ impl Error {
             Self::BadRequest(_) => (400, "BadRequest"),
             Self::Internal(_) => (500, ""),
         };
-        Status { code, reason: reason.into(), message, details: None }
+        Status::new(code, reason, message)
     }
 }
