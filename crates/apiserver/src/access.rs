@@ -28,6 +28,8 @@ pub struct Settings {
     pub token_file: TokenFile,
     /// Tokens of service accounts.
     pub tokens: Tokens,
+    /// Whether who shows nothing is `system:anonymous` rather than refused (`--anonymous-auth`).
+    pub anonymous: bool,
     /// Whether bootstrap tokens count (`--enable-bootstrap-token-auth`).
     pub bootstrap_tokens: bool,
     /// The admission plugins that run.
@@ -61,7 +63,7 @@ impl Access {
             bootstrap_tokens: settings.bootstrap_tokens,
             objects: Arc::new(Cached(cacher)),
             clock,
-            anonymous: true,
+            anonymous: settings.anonymous,
         };
         Self { authenticator, authorizer, random, plugins: settings.plugins }
     }

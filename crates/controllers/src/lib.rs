@@ -7,6 +7,7 @@ pub mod disruption;
 pub mod endpoint_slice;
 pub mod endpoints;
 pub mod garbage_collector;
+mod identities;
 pub mod job;
 pub mod namespace;
 pub mod node_ipam;
@@ -18,6 +19,7 @@ mod pods;
 pub mod replica_set;
 mod replicas;
 pub mod replication_controller;
+pub mod resource_quota;
 pub mod root_ca_publisher;
 mod run;
 pub mod service_account;
@@ -28,6 +30,7 @@ pub mod taint_eviction;
 pub mod ttl_after_finished;
 
 use client::driver::Controller;
+pub use identities::{Identities, service_account};
 pub use options::Options;
 pub use run::{Error, run};
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Identities;
+
 /// The controllers' settings; defaults are upstream's.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -21,6 +23,8 @@ pub struct Options {
     pub node_startup_grace_period: Duration,
     /// So many ended pods may stay; the oldest beyond go.
     pub terminated_pod_gc_threshold: usize,
+    /// As whom each controller acts; none: all as the client that they are started with.
+    pub identities: Option<Identities>,
     /// Who this instance is when several elect a leader; none to lead without asking.
     pub leader_identity: Option<String>,
 }
@@ -36,6 +40,7 @@ impl Default for Options {
             node_monitor_grace_period: Duration::from_secs(50),
             node_startup_grace_period: Duration::from_secs(60),
             terminated_pod_gc_threshold: 12_500,
+            identities: None,
             leader_identity: None,
         }
     }

@@ -6,7 +6,7 @@ use base::{CancellationToken, Clock, Random, Tasks};
 use client::leader::{Candidate, lead};
 use client::{Client, Context, EventApi, Informers, Recorder, Settings, driver};
 
-use crate::{ALL, Options, garbage_collector, namespace};
+use crate::{ALL, Options, garbage_collector, namespace, resource_quota};
 
 /// Why the controllers cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ fn check(options: &Options) -> Result<(), Error> {
 }
 
 fn known() -> impl Iterator<Item = &'static str> {
-    ALL.iter().map(|controller| controller.name).chain([namespace::NAME, garbage_collector::NAME])
+    ALL.iter().map(|controller| controller.name).chain([namespace::NAME, garbage_collector::NAME, resource_quota::NAME])
 }
 
 /// What the events of a controller name as their source.
@@ -69,17 +69,27 @@ async fn work(context: Context, options: Options) {
     let mut tasks = Tasks::new();
     let informers = Informers::new(context.clone());
     let chosen: Vec<_> = ALL.iter().filter(|controller| options.runs(controller.name)).copied().collect();
+    let identities = options.identities.clone();
+    // Informers are shared and read as the process; each controller writes as itself.
+    let own = |controller: &str| {
+        let client = identities.as_ref().map_or_else(|| context.client.clone(), |own| own.of(controller));
+        Context { client, ..context.clone() }
+    };
     if options.runs(namespace::NAME) {
-        tasks.spawn(namespace::NAME, namespace::run(context.clone(), informers.clone()));
+        tasks.spawn(namespace::NAME, namespace::run(own(namespace::NAME), informers.clone()));
     }
     if options.runs(garbage_collector::NAME) {
-        tasks.spawn(garbage_collector::NAME, garbage_collector::run(context.clone()));
+        tasks.spawn(garbage_collector::NAME, garbage_collector::run(own(garbage_collector::NAME)));
+    }
+    if options.runs(resource_quota::NAME) {
+        tasks.spawn(resource_quota::NAME, resource_quota::run(own(resource_quota::NAME), informers.clone()));
     }
     let settings: Settings = Arc::new(options);
     // Events name the controller that recorded them, so each has a recorder of its own.
     let runs = chosen.into_iter().map(|controller| {
+        let context = own(controller.name);
         let recorder = Recorder::start(&context, &mut tasks, EventApi::Core, event_source(controller.name), "");
-        let (settings, context, informers) = (settings.clone(), context.clone(), informers.clone());
+        let (settings, informers) = (settings.clone(), informers.clone());
         async move { driver::run(&[controller], &settings, &context, &informers, &recorder).await }
     });
     futures::future::join_all(runs.collect::<Vec<_>>()).await;

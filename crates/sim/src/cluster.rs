@@ -249,6 +249,7 @@ fn settings(now: Timestamp) -> Result<Settings, String> {
         certificates: ClientCertificates::new([root]).map_err(|error| error.to_string())?,
         token_file: TokenFile::default(),
         tokens: Tokens { audiences: issuers.clone(), issuers, signing, verifying },
+        anonymous: true,
         bootstrap_tokens: false,
         plugins: apiserver::admission::Plugins::default(),
     })

@@ -15,7 +15,15 @@ use crate::{ApiServer, User};
 /// # Errors
 /// What the server answered to the first object that could not be written.
 pub async fn apply(server: &ApiServer, settings: &Settings) -> Result<(), Status> {
-    for desired in objects(settings) {
+    ensure(server, objects(settings)).await
+}
+
+/// Creates and repairs these objects.
+///
+/// # Errors
+/// What the server answered to the first object that could not be written.
+pub async fn ensure(server: &ApiServer, objects: Vec<Value>) -> Result<(), Status> {
+    for desired in objects {
         let (group, version) = split(meta::api_version(&desired));
         let Some(kind) = kinds::by_kind(group, version, meta::kind(&desired)) else { continue };
         let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use machinery::Value;
 
-pub use apply::apply;
+pub use apply::{apply, ensure};
 pub use cluster::NAMESPACES;
 pub use reconcile::{Action, plan};
 
