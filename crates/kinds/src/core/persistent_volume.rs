@@ -4,27 +4,17 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Object, Value, meta, names, value};
 
-use crate::kind::{BASE, Kind, STATUS};
+use crate::kind::{BASE, Context, Kind, STATUS, Subresource};
 use crate::pod_spec::default::{network_volume, set_in};
 use crate::pod_spec::quantity;
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, str_or, text};
 use crate::validate::{one_of, selector, text as check_text};
 
+mod source;
+
 const SPEC: &str = "io.k8s.api.core.v1.PersistentVolumeSpec";
 const STATUS_SCHEMA: &str = "io.k8s.api.core.v1.PersistentVolumeStatus";
-/// The fields of a spec that are no volume source.
-const PLAIN_FIELDS: [&str; 9] = [
-    "capacity",
-    "accessModes",
-    "claimRef",
-    "persistentVolumeReclaimPolicy",
-    "storageClassName",
-    "mountOptions",
-    "volumeMode",
-    "nodeAffinity",
-    "volumeAttributesClassName",
-];
 /// What a volume may be used like.
 pub const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
@@ -36,7 +26,7 @@ pub static KIND: Kind = Kind {
     namespaced: false,
     storage: "persistentvolumes",
     schema: "io.k8s.api.core.v1.PersistentVolume",
-    subresources: &[STATUS],
+    subresources: &[Subresource { prepare: prepare_status, ..STATUS }],
     columns: &[
         NAME,
         text("Capacity", Describe::Field(SPEC, "capacity")),
@@ -107,27 +97,85 @@ pub fn short_modes(modes: &[Value]) -> String {
 fn validate(volume: &Value) -> Errors {
     let spec = volume.get("spec").unwrap_or(&Value::Null);
     let path = Path::new("spec");
-    let mut errors = Errors::new();
-    let modes = spec.items_at(&["accessModes"]);
-    if modes.is_empty() {
-        errors.push(Error::required(&path.child("accessModes"), ""));
-    }
-    errors.extend(access_modes(modes, &path.child("accessModes")));
+    let mut errors = modes(spec, &path);
     errors.extend(capacity(spec, &path.child("capacity")));
     let policy = spec.str_at(&["persistentVolumeReclaimPolicy"]).filter(|policy| !policy.is_empty());
     let supported = ["Delete", "Recycle", "Retain"];
     errors.extend(policy.and_then(|p| one_of(p, &supported, &path.child("persistentVolumeReclaimPolicy"))));
-    if let Some(required) = spec.at(&["nodeAffinity", "required"]) {
-        errors.extend(selector::node_selector(required, &path.child("nodeAffinity.required")));
-    } else if spec.get("nodeAffinity").is_some() {
-        errors.push(Error::required(&path.child("nodeAffinity.required"), "must specify required node constraints"));
+    if let Some(affinity) = spec.get("nodeAffinity").filter(|affinity| !affinity.is_null()) {
+        let path = path.child("nodeAffinity.required");
+        errors.extend(match affinity.get("required").filter(|required| !required.is_null()) {
+            Some(required) => selector::node_selector(required, &path),
+            None => vec![Error::required(&path, "must specify required node constraints")],
+        });
     }
-    errors.extend(source(spec, &path));
+    errors.extend(source::check(spec, meta::name(volume), &path));
     if let Some(class) = spec.str_at(&["storageClassName"]).filter(|class| !class.is_empty()) {
         errors.extend(check_text(names::is_dns1123_subdomain, class, &path.child("storageClassName")));
     }
     let mode = spec.str_at(&["volumeMode"]);
     errors.extend(mode.and_then(|m| one_of(m, &["Block", "Filesystem"], &path.child("volumeMode"))));
+    errors.extend(attributes_class(spec, &path));
+    errors
+}
+
+/// What is wrong with the spec of a volume that stands in a `VolumeAttachment`.
+#[must_use]
+pub fn inline_spec(spec: &Value, path: &Path) -> Errors {
+    let has = |field: &str| match spec.get(field) {
+        None | Some(Value::Null) => false,
+        Some(Value::Object(fields)) => !fields.is_empty() || field != "capacity",
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(_) => true,
+    };
+    let not_here = |field: &str| {
+        let detail = "may not be specified in the context of inline volumes";
+        has(field).then(|| Error::forbidden(&path.child(field), detail))
+    };
+    let mut errors: Errors = ["claimRef", "capacity"].into_iter().filter_map(not_here).collect();
+    if !has("csi") {
+        errors.push(Error::required(&path.child("csi"), "has to be specified in the context of inline volumes"));
+    }
+    errors.extend(modes(spec, path));
+    let policy = spec.str_at(&["persistentVolumeReclaimPolicy"]).filter(|policy| !policy.is_empty());
+    if policy.is_some_and(|policy| policy != "Retain") {
+        let detail = "may only be Retain in the context of inline volumes";
+        errors.push(Error::forbidden(&path.child("persistentVolumeReclaimPolicy"), detail));
+    }
+    errors.extend(not_here("nodeAffinity"));
+    errors.extend(source::check(spec, "", path));
+    errors.extend(not_here("storageClassName"));
+    if spec.str_at(&["volumeMode"]).is_some_and(|mode| mode != "Filesystem") {
+        let detail = "may not specify volumeMode other than Filesystem in the context of inline volumes";
+        errors.push(Error::forbidden(&path.child("volumeMode"), detail));
+    }
+    errors.extend(attributes_class(spec, path));
+    errors
+}
+
+fn modes(spec: &Value, path: &Path) -> Errors {
+    let modes = spec.items_at(&["accessModes"]);
+    let mut errors = Errors::new();
+    if modes.is_empty() {
+        errors.push(Error::required(&path.child("accessModes"), ""));
+    }
+    errors.extend(access_modes(modes, &path.child("accessModes")));
+    errors
+}
+
+fn attributes_class(spec: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let Some(class) = spec.str_at(&["volumeAttributesClassName"]) else { return errors };
+    let field = path.child("volumeAttributesClassName");
+    if class.is_empty() {
+        errors.push(Error::required(&field, "an empty string is disallowed"));
+    } else {
+        errors.extend(check_text(names::is_dns1123_subdomain, class, &field));
+    }
+    if spec.get("csi").is_none_or(Value::is_null) {
+        let detail = "has to be specified when using volumeAttributesClassName";
+        errors.push(Error::required(&path.child("csi"), detail));
+    }
     errors
 }
 
@@ -136,7 +184,8 @@ fn validate(volume: &Value) -> Errors {
 pub fn access_modes(modes: &[Value], path: &Path) -> Errors {
     let all = modes.iter().filter_map(Value::as_str);
     let mut errors: Errors = all.clone().filter_map(|mode| one_of(mode, &ACCESS_MODES, path)).collect();
-    if modes.len() > 1 && all.into_iter().any(|mode| mode == "ReadWriteOncePod") {
+    let others = all.clone().any(|mode| mode != "ReadWriteOncePod" && ACCESS_MODES.contains(&mode));
+    if others && all.into_iter().any(|mode| mode == "ReadWriteOncePod") {
         let detail = "may not use ReadWriteOncePod with other access modes";
         errors.push(Error::forbidden(path, detail));
     }
@@ -166,58 +215,30 @@ fn capacity(spec: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn source(spec: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let sources = spec
-        .as_object()
-        .into_iter()
-        .flat_map(Object::iter)
-        .filter(|(name, value)| !PLAIN_FIELDS.contains(&name.as_str()) && !value.is_null());
-    let mut count = 0;
-    for (kind, source) in sources {
-        count += 1;
-        let path = path.child(kind);
-        if count > 1 {
-            errors.push(Error::forbidden(&path, "may not specify more than 1 volume type"));
-            continue;
-        }
-        errors.extend(match kind.as_str() {
-            "csi" => ["driver", "volumeHandle"]
-                .iter()
-                .filter_map(|f| crate::validate::required(source.str_at(&[f]), &path.child(f), ""))
-                .collect(),
-            "local" => {
-                let mut errors: Errors =
-                    crate::validate::required(source.str_at(&["path"]), &path.child("path"), "").into_iter().collect();
-                if spec.get("nodeAffinity").is_none() {
-                    errors
-                        .push(Error::required(&Path::new("spec.nodeAffinity"), "Local volume requires node affinity"));
-                }
-                errors
-            }
-            kind => crate::pod_spec::check::volume_source(kind, source, &path),
-        });
+fn validate_update(new: &Value, old: &Value) -> Errors {
+    let mut errors = validate(new);
+    errors.extend(source::stays(new, old));
+    let field = |volume: &Value, name: &str| volume.at(&["spec", name]).cloned();
+    let mode = |volume: &Value| field(volume, "volumeMode");
+    errors.extend(immutable(mode(new).as_ref(), mode(old).as_ref(), &Path::new("volumeMode")));
+    let affinity = |volume: &Value| field(volume, "nodeAffinity").filter(|affinity| !affinity.is_null());
+    if affinity(old).is_some() && affinity(new) != affinity(old) {
+        errors.extend(immutable(affinity(new).as_ref(), affinity(old).as_ref(), &Path::new("nodeAffinity")));
     }
-    if count == 0 {
-        errors.push(Error::required(path, "must specify a volume type"));
+    let class = |volume: &Value| field(volume, "volumeAttributesClassName");
+    if class(old).is_some() && class(new).is_none() {
+        let path = Path::new("spec.volumeAttributesClassName");
+        errors.push(Error::forbidden(&path, "update from non-nil value to nil is forbidden"));
     }
     errors
 }
 
-fn validate_update(new: &Value, old: &Value) -> Errors {
-    let mut errors = validate(new);
-    let sources = |volume: &Value| {
-        let mut spec = volume.get("spec").cloned().unwrap_or_else(Value::object);
-        if let Some(fields) = spec.as_object_mut() {
-            fields.retain(|name, _| !PLAIN_FIELDS.contains(&name));
-        }
-        spec
-    };
-    if sources(new) != sources(old) {
-        let detail = "spec.persistentvolumesource is immutable after creation";
-        errors.push(Error::forbidden(&Path::new("spec.persistentvolumesource"), detail));
+/// The time of the last change of phase is the server's to write.
+fn prepare_status(new: &mut Value, old: &Value, context: &Context<'_>) {
+    (STATUS.prepare)(new, old, context);
+    let phase = |volume: &Value| volume.str_at(&["status", "phase"]).map(str::to_owned);
+    let path = ["status", "lastPhaseTransitionTime"];
+    if new.at(&path) == old.at(&path) && phase(new) != phase(old) {
+        new.set_at(&path, meta::seconds(context.now));
     }
-    let mode = |volume: &Value| volume.at(&["spec", "volumeMode"]).cloned();
-    errors.extend(immutable(mode(new).as_ref(), mode(old).as_ref(), &Path::new("volumeMode")));
-    errors
 }

@@ -5,14 +5,27 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names, value};
 
 use super::persistent_volume::{access_modes, short_modes};
-use crate::kind::{BASE, Context, Kind, STATUS};
+use crate::kind::{BASE, Context, Kind, STATUS, Subresource};
 use crate::pod_spec::default::set_in;
 use crate::pod_spec::quantity;
+use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, str_or, text};
+use crate::validate::diff::unified;
+use crate::validate::metadata::sorted;
+use crate::validate::resources::is_native;
 use crate::validate::{one_of, selector, text as check_text};
 
 const SPEC: &str = "io.k8s.api.core.v1.PersistentVolumeClaimSpec";
 const STATUS_SCHEMA: &str = "io.k8s.api.core.v1.PersistentVolumeClaimStatus";
+/// Where the class stood before it became a field.
+const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+const RESIZE_STATES: [&str; 5] = [
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+];
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -21,7 +34,7 @@ pub static KIND: Kind = Kind {
     short_names: &["pvc"],
     storage: "persistentvolumeclaims",
     schema: "io.k8s.api.core.v1.PersistentVolumeClaim",
-    subresources: &[STATUS],
+    subresources: &[Subresource { validate: |new, _| validate_status(new), ..STATUS }],
     columns: &[
         NAME,
         text("Status", Describe::Field(STATUS_SCHEMA, "phase")),
@@ -97,46 +110,157 @@ pub fn claim_spec(spec: &Value, path: &Path) -> Errors {
         }
         Some(_) => {}
     }
-    for field in ["storageClassName", "volumeAttributesClassName"] {
-        if let Some(class) = spec.str_at(&[field]).filter(|class| !class.is_empty()) {
-            errors.extend(check_text(names::is_dns1123_subdomain, class, &path.child(field)));
-        }
-    }
+    let class = |field: &str| -> Errors {
+        let name = spec.str_at(&[field]).unwrap_or_default();
+        let problems = if name.is_empty() { Vec::new() } else { names::is_dns1123_subdomain(name) };
+        problems.into_iter().map(|m| Error::invalid(&path.child(field), name, m)).collect()
+    };
+    errors.extend(class("storageClassName"));
     let mode = spec.str_at(&["volumeMode"]);
     errors.extend(mode.and_then(|m| one_of(m, &["Block", "Filesystem"], &path.child("volumeMode"))));
+    errors.extend(data_sources(spec, path));
+    errors.extend(class("volumeAttributesClassName"));
+    errors
+}
+
+/// Where the first content comes from, in the old field and the new one, which say the same.
+fn data_sources(spec: &Value, path: &Path) -> Errors {
+    let [old, new] = ["dataSource", "dataSourceRef"].map(|field| spec.get(field).filter(|source| !source.is_null()));
+    let mut errors = Errors::new();
+    for (source, field) in [(old, "dataSource"), (new, "dataSourceRef")] {
+        errors.extend(source.into_iter().flat_map(|source| data_source(source, &path.child(field))));
+    }
+    let (Some(old), Some(new)) = (old, new) else { return errors };
+    let across = new.str_at(&["namespace"]).is_some_and(|namespace| !namespace.is_empty());
+    let same = ["apiGroup", "kind", "name"].iter().all(|field| old.get(field) == new.get(field));
+    let shown = path.child("dataSource").to_string();
+    if across {
+        let detail = "may not be specified when dataSourceRef.namespace is specified";
+        errors.push(Error::invalid_shown(path, shown, detail));
+    } else if !same {
+        errors.push(Error::invalid_shown(path, shown, "must match dataSourceRef"));
+    }
+    errors
+}
+
+fn data_source(source: &Value, path: &Path) -> Errors {
+    let part = |field: &str| source.str_at(&[field]).unwrap_or_default();
+    let mut errors: Errors = ["name", "kind"]
+        .into_iter()
+        .filter_map(|field| crate::validate::required(source.str_at(&[field]), &path.child(field), ""))
+        .collect();
+    if part("apiGroup").is_empty() && part("kind") != "PersistentVolumeClaim" {
+        let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+        errors.push(Error::invalid(path, part("kind"), detail));
+    } else if !part("apiGroup").is_empty() {
+        errors.extend(check_text(names::is_dns1123_subdomain, part("apiGroup"), &path.child("apiGroup")));
+    }
+    if !part("namespace").is_empty() {
+        errors.extend(check_text(names::is_dns1123_label, part("namespace"), &path.child("namespace")));
+    }
     errors
 }
 
 fn validate_update(new: &Value, old: &Value) -> Errors {
     let path = Path::new("spec");
     let mut errors = claim_spec(new.get("spec").unwrap_or(&Value::Null), &path);
-    let mut expected = old.get("spec").cloned().unwrap_or_else(Value::object);
-    let new_spec = new.get("spec").cloned().unwrap_or_else(Value::object);
-    let take = |expected: &mut Value, field: &[&str]| match new_spec.at(field) {
-        Some(value) => expected.set_at(field, value.clone()),
-        None => drop(expected.remove_at(field)),
+    let before = old.get("spec").cloned().unwrap_or_else(Value::object);
+    let mut after = new.get("spec").cloned().unwrap_or_else(Value::object);
+    let take = |after: &mut Value, field: &[&str]| match before.at(field) {
+        Some(value) => after.set_at(field, value.clone()),
+        None => drop(after.remove_at(field)),
     };
-    let bound = old.str_at(&["status", "phase"]) == Some("Bound");
-    if bound {
-        take(&mut expected, &["resources", "requests"]);
-        take(&mut expected, &["volumeAttributesClassName"]);
+    let bound = new.str_at(&["status", "phase"]) == Some("Bound");
+    if bound && after.at(&["resources", "requests"]).is_some() {
+        take(&mut after, &["resources", "requests", "storage"]);
     }
-    let unset = |spec: &Value, field: &str| spec.str_at(&[field]).is_none_or(str::is_empty);
-    if unset(&expected, "volumeName") {
-        take(&mut expected, &["volumeName"]);
+    if bound && after.get("volumeAttributesClassName").is_some() {
+        take(&mut after, &["volumeAttributesClassName"]);
     }
-    if expected.get("storageClassName").is_none() {
-        take(&mut expected, &["storageClassName"]);
+    if before.str_at(&["volumeName"]).is_none_or(str::is_empty) {
+        take(&mut after, &["volumeName"]);
     }
-    if expected != new_spec {
-        let detail =
+    errors.extend(class_annotation_stays(new, old));
+    if class_may_come(new, old) {
+        take(&mut after, &["storageClassName"]);
+    }
+    if after != before {
+        let fixed =
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        let detail = format!("{fixed}\n{}", unified(&before, &after));
         errors.push(Error::forbidden(&path, detail));
     }
-    if bound {
-        errors.extend(shrink(new, old));
+    errors.extend(shrink(new, old));
+    let mode = |claim: &Value| claim.at(&["spec", "volumeMode"]).cloned();
+    errors.extend(immutable(mode(new).as_ref(), mode(old).as_ref(), &Path::new("volumeMode")));
+    errors.extend(attributes_class_stays(new, old, &path.child("volumeAttributesClassName")));
+    errors
+}
+
+/// A claim without a class may get one, and one whose class is in the annotation gets that one.
+fn class_may_come(new: &Value, old: &Value) -> bool {
+    let class = |claim: &Value| claim.str_at(&["spec", "storageClassName"]).map(str::to_owned);
+    let annotated = meta::annotation(old, BETA_CLASS);
+    class(old).is_none() && class(new).is_some_and(|class| annotated.is_none_or(|annotated| annotated == class))
+}
+
+fn class_annotation_stays(new: &Value, old: &Value) -> Option<Error> {
+    let [after, before] = [new, old].map(|claim| meta::annotation(claim, BETA_CLASS));
+    if before.is_some() && after.is_none() && class_may_come(new, old) {
+        return None;
+    }
+    let path = Path::new("metadata").child("annotations").key(BETA_CLASS);
+    let (after, before) = (after.unwrap_or_default(), before.unwrap_or_default());
+    (after != before).then(|| Error::invalid(&path, after, "field is immutable"))
+}
+
+fn attributes_class_stays(new: &Value, old: &Value, path: &Path) -> Option<Error> {
+    let class = |claim: &Value| claim.str_at(&["spec", "volumeAttributesClassName"]).map(str::to_owned);
+    class(old)?;
+    match class(new).as_deref() {
+        None => Some(Error::forbidden(path, "update from non-nil value to nil is forbidden")),
+        Some("") => Some(Error::forbidden(path, "update from non-nil value to an empty string is forbidden")),
+        Some(_) => None,
+    }
+}
+
+/// What is wrong with a status that is written.
+fn validate_status(claim: &Value) -> Errors {
+    let mut errors = Errors::new();
+    let path = Path::new("status");
+    let amounts = |field: &str| sorted(claim.at(&["status", field]).and_then(Value::as_object));
+    for (name, amount) in amounts("capacity") {
+        errors.extend(negative(amount, &path.child("capacity").key(name)));
+    }
+    let field = path.child("allocatedResourceStatus");
+    for (name, state) in amounts("allocatedResourceStatuses") {
+        errors.extend(resource_key(name, &field));
+        if !RESIZE_STATES.contains(&state.as_str().unwrap_or_default()) {
+            errors.push(Error::not_supported(&field, name, &RESIZE_STATES));
+        }
+    }
+    let field = path.child("allocatedResources");
+    for (name, amount) in amounts("allocatedResources") {
+        let wrong = resource_key(name, &field);
+        if wrong.is_empty() {
+            errors.extend(negative(amount, &field.key(name)));
+        }
+        errors.extend(wrong);
     }
     errors
+}
+
+fn negative(amount: &Value, path: &Path) -> Option<Error> {
+    let amount = quantity(amount).filter(|amount| amount.sign() < 0)?;
+    Some(Error::invalid(path, amount.value(), "must be a valid resource quantity"))
+}
+
+fn resource_key(name: &str, path: &Path) -> Errors {
+    let wrong: Errors = check_text(names::is_qualified_name, name, path).collect();
+    if wrong.is_empty() && is_native(name) && name != "storage" {
+        return vec![Error::not_supported(path, name, &["storage"])];
+    }
+    wrong
 }
 
 fn shrink(new: &Value, old: &Value) -> Option<Error> {

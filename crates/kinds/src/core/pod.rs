@@ -5,13 +5,15 @@ use machinery::{Value, meta, value};
 
 use crate::kind::{
     ALL_VERBS, BASE, Context, Generation, Kind, STATUS, SUBRESOURCE, Selectable, Subresource, VIEW_VERBS, keep,
-    keep_spec, path_value,
+    path_value,
 };
 use crate::pod_spec::{self, check};
 use crate::table::{AGE, Describe, NAME, text};
 
+pub(crate) mod annotations;
 mod qos;
 mod row;
+mod status;
 mod update;
 mod warnings;
 
@@ -58,7 +60,7 @@ pub static KIND: Kind = Kind {
             validate: update::validate_resize,
             ..SUBRESOURCE
         },
-        Subresource { prepare: prepare_status, validate: validate_status, ..STATUS },
+        Subresource { prepare: status::prepare, validate: status::validate, ..STATUS },
     ],
     columns: &[
         NAME,
@@ -117,6 +119,7 @@ fn default(pod: &mut Value) {
         pod_spec::default::pod_spec(spec);
         pod_spec::default::pod(spec);
     }
+    status::default(pod);
 }
 
 fn prepare_create(pod: &mut Value, context: &Context<'_>) {
@@ -173,42 +176,44 @@ fn grace(pod: &Value, requested: Option<i64>) -> i64 {
 }
 
 fn validate(pod: &Value) -> Errors {
-    let spec = pod.get("spec").unwrap_or(&Value::Null);
     let path = Path::new("spec");
-    let mut errors = check::pod_spec(spec, &path);
-    if spec.get("ephemeralContainers").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+    let mut errors = metadata_and_spec(pod);
+    if !pod.items_at(&["spec", "ephemeralContainers"]).is_empty() {
         errors.push(Error::forbidden(&path.child("ephemeralContainers"), "cannot be set on create"));
     }
-    let bound = spec.str_at(&["nodeName"]).is_some_and(|name| !name.is_empty());
-    if bound && !spec.items_at(&["schedulingGates"]).is_empty() {
+    let bound = pod.str_at(&["spec", "nodeName"]).is_some_and(|name| !name.is_empty());
+    if bound && !pod.items_at(&["spec", "schedulingGates"]).is_empty() {
         let detail = "cannot be set until all schedulingGates have been cleared";
         errors.push(Error::forbidden(&path.child("nodeName"), detail));
     }
+    errors.extend(annotations::match_fields(pod, &path));
     errors
 }
 
-fn prepare_status(new: &mut Value, old: &Value, _: &Context<'_>) {
-    keep_spec(new, old);
-    meta::set_deletion_timestamp(new, None);
-    keep(new, old, &["metadata", "deletionTimestamp"]);
-    keep(new, old, &["metadata", "ownerReferences"]);
-    if new.at(&["status", "qosClass"]).is_none() {
-        keep(new, old, &["status", "qosClass"]);
+/// What is wrong with a pod whether it is new or changed.
+fn metadata_and_spec(pod: &Value) -> Errors {
+    let spec = pod.get("spec").unwrap_or(&Value::Null);
+    let path = Path::new("spec");
+    let mut errors = annotations::check(pod, &Path::new("metadata.annotations"));
+    errors.extend(check::pod_spec(spec, &path));
+    if spec.str_at(&["serviceAccountName"]).is_none_or(str::is_empty) {
+        errors.extend(tokens_without_account(spec, &path));
     }
+    errors.extend(check::containers::in_pods(spec, &path));
+    errors
 }
 
-fn validate_status(new: &Value, old: &Value) -> Errors {
-    let path = Path::new("status");
+fn tokens_without_account(spec: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    if let Some(node) = new.str_at(&["status", "nominatedNodeName"]).filter(|name| !name.is_empty()) {
-        let check = machinery::names::is_dns1123_subdomain;
-        errors.extend(crate::validate::text(check, node, &path.child("nominatedNodeName")));
+    for (i, volume) in spec.items_at(&["volumes"]).iter().enumerate() {
+        for (j, source) in volume.items_at(&["projected", "sources"]).iter().enumerate() {
+            if source.get("serviceAccountToken").is_some_and(|token| !token.is_null()) {
+                let source = path.child("volumes").index(i).child("projected.sources").index(j);
+                let detail = "must not be specified when serviceAccountName is not set";
+                errors.push(Error::forbidden(&source.child("serviceAccountToken"), detail));
+            }
+        }
     }
-    for (list, statuses) in [("containers", "containerStatuses"), ("initContainers", "initContainerStatuses")] {
-        errors.extend(update::state_transitions(new, old, list, statuses));
-    }
-    let class = |pod: &Value| pod.at(&["status", "qosClass"]).cloned();
-    errors.extend(crate::strategy::immutable(class(new).as_ref(), class(old).as_ref(), &path.child("qosClass")));
     errors
 }
 

@@ -10,6 +10,9 @@ use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, text};
 use crate::validate::one_of;
 
+const MAX_CONTROLLER_BYTES: usize = 250;
+const PATH: &str = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
+
 /// The kind.
 pub static KIND: Kind = Kind {
     group: "networking.k8s.io",
@@ -62,13 +65,27 @@ fn validate(class: &Value) -> Errors {
 }
 
 fn controller(controller: &str, path: &Path) -> Errors {
-    match controller.split_once('/') {
-        _ if controller.is_empty() => vec![Error::required(path, "")],
-        Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
-            crate::validate::text(names::is_dns1123_subdomain, domain, path).collect()
-        }
-        _ => vec![Error::invalid(path, controller, "must be a domain-prefixed path (such as \"acme.io/foo\")")],
+    if controller.is_empty() {
+        return vec![Error::required(path, "")];
     }
+    let mut errors = Errors::new();
+    if controller.len() > MAX_CONTROLLER_BYTES {
+        errors.push(Error::too_long(path, MAX_CONTROLLER_BYTES));
+    }
+    match controller.split_once('/') {
+        Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
+            errors.extend(crate::validate::text(names::is_dns1123_subdomain, domain, path));
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+            if !rest.bytes().all(plain) {
+                errors.push(Error::invalid(path, rest, names::regex_message("Invalid path", PATH, &[])));
+            }
+        }
+        _ => {
+            let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+            errors.push(Error::invalid(path, controller, detail));
+        }
+    }
+    errors
 }
 
 fn parameters(parameters: &Value, path: &Path) -> Errors {

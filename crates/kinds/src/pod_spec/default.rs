@@ -26,19 +26,19 @@ pub fn pod_spec(spec: &mut Value) {
     set(fields, "terminationGracePeriodSeconds", || Value::Int(30));
     set(fields, "schedulerName", || "default-scheduler".into());
     service_account(fields);
-    if spec.bool_at(&["hostNetwork"]) == Some(true) {
-        for list in ["containers", "initContainers"] {
-            each(spec, &[list], host_ports);
-        }
-    }
     each(spec, &["volumes"], volume);
     for list in CONTAINER_LISTS {
         each(spec, &[list], container);
     }
 }
 
-/// Fills in what only a pod has, not a template: requests from limits, service links.
+/// Fills in what only a pod has, not a template: host ports, requests from limits, service links.
 pub fn pod(spec: &mut Value) {
+    if spec.bool_at(&["hostNetwork"]) == Some(true) {
+        for list in ["containers", "initContainers"] {
+            each(spec, &[list], host_ports);
+        }
+    }
     for list in ["containers", "initContainers"] {
         each(spec, &[list], requests_from_limits);
     }

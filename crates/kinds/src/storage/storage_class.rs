@@ -58,15 +58,7 @@ fn row(class: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 fn validate(class: &Value) -> Errors {
-    let mut errors = Errors::new();
-    let path = Path::new("provisioner");
-    match class.str_at(&["provisioner"]).unwrap_or_default() {
-        "" => errors.push(Error::required(&path, "")),
-        provisioner => {
-            let lower = provisioner.to_lowercase();
-            errors.extend(crate::validate::text(names::is_qualified_name, &lower, &path));
-        }
-    }
+    let mut errors = provisioner(class.str_at(&["provisioner"]).unwrap_or_default(), &Path::new("provisioner"));
     errors.extend(parameters(class.get("parameters").and_then(Value::as_object)));
     errors.extend(one_of_if_set(class.get("reclaimPolicy"), &["Delete", "Retain"], &Path::new("reclaimPolicy")));
     let modes = ["Immediate", "WaitForFirstConsumer"];
@@ -75,7 +67,18 @@ fn validate(class: &Value) -> Errors {
     errors
 }
 
-fn parameters(parameters: Option<&Object>) -> Errors {
+/// What is wrong with the name of a provisioner or driver.
+pub(super) fn provisioner(name: &str, path: &Path) -> Errors {
+    if name.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    // Capitals do not matter, but the message shows the name without them.
+    let lower = name.to_lowercase();
+    crate::validate::text(names::is_qualified_name, &lower, path).collect()
+}
+
+/// What is wrong with what a class hands to its driver.
+pub(super) fn parameters(parameters: Option<&Object>) -> Errors {
     let path = Path::new("parameters");
     let mut errors = Errors::new();
     let all = sorted(parameters);

@@ -3,13 +3,20 @@
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, names};
 
+pub mod address;
+pub mod conditions;
+pub mod diff;
 pub mod metadata;
 pub mod pod_template;
 pub mod resources;
 pub mod selector;
+pub mod webhook;
 
 /// The text of the API for a number below zero.
 pub const NEGATIVE: &str = "must be greater than or equal to 0";
+
+/// The longest name of a storage driver (CSI specification).
+const MAX_CSI_DRIVER_NAME_BYTES: usize = 63;
 
 /// A number that may not be negative.
 #[must_use]
@@ -96,6 +103,21 @@ pub fn non_special_ip(value: &str, path: &Path) -> Errors {
         (link_local_multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned()),
     ];
     rules.into_iter().filter(|(broken, _)| *broken).map(|(_, detail)| Error::invalid(path, value, detail)).collect()
+}
+
+/// The name of a storage driver.
+#[must_use]
+pub fn csi_driver_name(name: &str, path: &Path) -> Errors {
+    if name.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    let mut errors = Errors::new();
+    if name.len() > MAX_CSI_DRIVER_NAME_BYTES {
+        errors.push(Error::too_long(path, MAX_CSI_DRIVER_NAME_BYTES));
+    }
+    let lower = name.to_lowercase();
+    errors.extend(text(names::is_dns1123_subdomain, &lower, path));
+    errors
 }
 
 /// A range of addresses in CIDR notation.

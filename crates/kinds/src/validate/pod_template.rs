@@ -5,15 +5,17 @@ use machinery::{Value, labels::Selector, meta};
 
 use super::metadata::{annotations, labels};
 use super::{one_of, selector};
+use crate::core::pod::annotations as pod_annotations;
 use crate::pod_spec::check;
 
 /// What is wrong with a pod template.
 #[must_use]
 pub fn validate(template: &Value, path: &Path) -> Errors {
-    let metadata = path.child("metadata");
-    let mut errors = labels(meta::labels(template), &metadata.child("labels"));
-    errors.extend(annotations(meta::annotations(template), &metadata.child("annotations")));
+    let mut errors = labels(meta::labels(template), &path.child("labels"));
+    errors.extend(annotations(meta::annotations(template), &path.child("annotations")));
+    errors.extend(pod_annotations::check(template, &path.child("annotations")));
     errors.extend(check::pod_spec(template.get("spec").unwrap_or(&Value::Null), &path.child("spec")));
+    errors.extend(pod_annotations::match_fields(template, &path.child("spec")));
     if !template.items_at(&["spec", "ephemeralContainers"]).is_empty() {
         let detail = "ephemeral containers not allowed in pod template";
         errors.push(Error::forbidden(&path.child("spec.ephemeralContainers"), detail));

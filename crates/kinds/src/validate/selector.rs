@@ -31,15 +31,27 @@ pub fn node_selector(selector: &Value, path: &Path) -> Errors {
     if terms.is_empty() {
         return vec![Error::required(&path, "must have at least one node selector term")];
     }
-    terms.iter().enumerate().flat_map(|(i, term)| node_selector_term(term, &path.index(i))).collect()
+    let mut errors = Errors::new();
+    for (i, term) in terms.iter().enumerate() {
+        errors.extend(term_with_values(term, true, &path.index(i)));
+    }
+    errors
 }
 
-/// What is wrong with a term of a `NodeSelector`.
+/// What is wrong with a term that is only preferred: its values may be anything.
 #[must_use]
-pub fn node_selector_term(term: &Value, path: &Path) -> Errors {
+pub fn preferred_node_selector_term(term: &Value, path: &Path) -> Errors {
+    term_with_values(term, false, path)
+}
+
+fn term_with_values(term: &Value, check_values: bool, path: &Path) -> Errors {
     let mut errors = Errors::new();
     for (i, expression) in term.items_at(&["matchExpressions"]).iter().enumerate() {
-        errors.extend(node_requirement(expression, &path.child("matchExpressions").index(i)));
+        let path = path.child("matchExpressions").index(i);
+        errors.extend(node_requirement(expression, &path));
+        if check_values {
+            errors.extend(label_values(expression.items_at(&["values"]), &path.child("values")));
+        }
     }
     for (i, expression) in term.items_at(&["matchFields"]).iter().enumerate() {
         errors.extend(node_field(expression, &path.child("matchFields").index(i)));
@@ -87,7 +99,6 @@ fn node_requirement(expression: &Value, path: &Path) -> Errors {
         other => errors.push(Error::invalid(&path.child("operator"), other, "not a valid selector operator")),
     }
     errors.extend(label_name(expression.str_at(&["key"]).unwrap_or_default(), &path.child("key")));
-    errors.extend(label_values(values, &path.child("values")));
     errors
 }
 

@@ -6,29 +6,40 @@ use machinery::{Value, meta};
 use crate::Context;
 use crate::kind::keep;
 use crate::pod_spec::check;
+use crate::validate::diff::unified;
+
+mod gated;
+
+/// Says that the pod only mirrors one that a kubelet has by itself.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+const ONLY_CPU_AND_MEMORY: &str = "only cpu and memory resources are mutable";
 
 const FIXED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
 /// What is wrong with a changed pod.
 pub(super) fn validate(new: &Value, old: &Value) -> Errors {
     let path = Path::new("spec");
-    let mut errors = Errors::new();
+    let mut errors = super::metadata_and_spec(new);
     for list in ["containers", "initContainers"] {
         let count = |pod: &Value| pod.items_at(&["spec", list]).len();
         if count(new) != count(old) {
             errors.push(Error::forbidden(&path.child(list), "pod updates may not add or remove containers"));
+            return errors;
         }
+        errors.extend(images(new, list, &path.child(list)));
     }
-    if !errors.is_empty() {
+    let (wrong, stop) = deadline(new, old, &path);
+    errors.extend(wrong);
+    if stop {
         return errors;
     }
-    errors.extend(images(new, &path));
-    errors.extend(deadline(new, old, &path));
     errors.extend(tolerations(new, old, &path.child("tolerations")));
     errors.extend(check::gates_update(new, old));
-    let (new_spec, expected) = (spec(new), allowed(new, old));
-    if new_spec != expected {
-        errors.push(Error::forbidden(&path, FIXED));
+    let old_spec = spec(old);
+    let (changed, wrong) = beyond_allowed(new, old);
+    errors.extend(wrong);
+    if changed != old_spec {
+        errors.push(Error::forbidden(&path, format!("{FIXED}\n{}", unified(&old_spec, &changed))));
     }
     errors
 }
@@ -37,71 +48,64 @@ fn spec(pod: &Value) -> Value {
     pod.get("spec").cloned().unwrap_or_else(Value::object)
 }
 
-/// The old spec with everything that may change taken from the new pod.
-fn allowed(new: &Value, old: &Value) -> Value {
-    let mut expected = spec(old);
+/// The new spec with everything that may change taken back, and what is wrong with how gated pods changed.
+fn beyond_allowed(new: &Value, old: &Value) -> (Value, Errors) {
+    let (mut changed, mut errors) = (spec(new), Errors::new());
     for list in ["containers", "initContainers"] {
-        let images: Vec<Option<Value>> =
-            new.items_at(&["spec", list]).iter().map(|c| c.get("image").cloned()).collect();
-        let containers = expected.get_mut(list).and_then(Value::as_array_mut);
-        for (container, image) in containers.into_iter().flatten().zip(images) {
-            if let Some(image) = image {
-                container.set_at(&["image"], image);
-            } else {
-                container.remove_at(&["image"]);
-            }
+        let before = old.items_at(&["spec", list]);
+        let containers = changed.get_mut(list).and_then(Value::as_array_mut);
+        for (container, before) in containers.into_iter().flatten().zip(before) {
+            keep(container, before, &["image"]);
         }
     }
-    let mut take = |field: &str| match new.at(&["spec", field]) {
-        Some(value) => expected.set_at(&[field], value.clone()),
-        None => drop(expected.remove_at(&[field])),
-    };
-    take("activeDeadlineSeconds");
-    take("tolerations");
-    let gated = !old.items_at(&["spec", "schedulingGates"]).is_empty();
-    take("schedulingGates");
-    if gated {
-        take("nodeSelector");
-        take("affinity");
+    let before = spec(old);
+    for field in ["activeDeadlineSeconds", "schedulingGates", "tolerations"] {
+        keep(&mut changed, &before, &[field]);
     }
-    let was_negative = old.int_at(&["spec", "terminationGracePeriodSeconds"]).is_some_and(|seconds| seconds < 0);
-    if was_negative && new.int_at(&["spec", "terminationGracePeriodSeconds"]) == Some(1) {
-        take("terminationGracePeriodSeconds");
+    let grace = |spec: &Value| spec.int_at(&["terminationGracePeriodSeconds"]);
+    if grace(&before).is_some_and(|seconds| seconds < 0) && grace(&changed) == Some(1) {
+        keep(&mut changed, &before, &["terminationGracePeriodSeconds"]);
     }
-    expected
+    if !old.items_at(&["spec", "schedulingGates"]).is_empty() {
+        errors = gated::check(&changed, &before);
+        keep(&mut changed, &before, &["nodeSelector"]);
+        gated::keep_node_affinity(&mut changed, &before);
+    }
+    (changed, errors)
 }
 
-fn images(new: &Value, path: &Path) -> Errors {
+fn images(new: &Value, list: &str, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    for list in ["containers", "initContainers"] {
-        for (i, container) in new.items_at(&["spec", list]).iter().enumerate() {
-            let field = path.child(list).index(i).child("image");
-            let image = container.str_at(&["image"]).unwrap_or_default();
-            if image.is_empty() {
-                errors.push(Error::required(&field, ""));
-            } else if image.trim() != image {
-                errors.push(Error::invalid(&field, image, "must not have leading or trailing whitespace"));
-            }
+    for (i, container) in new.items_at(&["spec", list]).iter().enumerate() {
+        let field = path.index(i).child("image");
+        let image = container.str_at(&["image"]).unwrap_or_default();
+        if image.is_empty() {
+            errors.push(Error::required(&field, ""));
+        }
+        if image.trim() != image {
+            errors.push(Error::invalid(&field, image, "must not have leading or trailing whitespace"));
         }
     }
     errors
 }
 
-/// The deadline may come and shrink, never grow or go.
-fn deadline(new: &Value, old: &Value, path: &Path) -> Option<Error> {
+/// The deadline may come and shrink, never grow or go; a wrong one ends the check.
+fn deadline(new: &Value, old: &Value, path: &Path) -> (Option<Error>, bool) {
     let path = path.child("activeDeadlineSeconds");
     let [new, old] = [new, old].map(|pod| pod.int_at(&["spec", "activeDeadlineSeconds"]));
     match (new, old) {
-        (Some(new), _) if !(1..=i64::from(i32::MAX)).contains(&new) => {
-            Some(Error::invalid(&path, new, machinery::names::inclusive_range(1, i32::MAX.into())))
+        (Some(new), _) if !(0..=i64::from(i32::MAX)).contains(&new) => {
+            let detail = machinery::names::inclusive_range(0, i32::MAX.into());
+            (Some(Error::invalid(&path, new, detail)), true)
         }
         (Some(new), Some(old)) if new > old => {
-            Some(Error::invalid(&path, new, "must be less than or equal to previous value"))
+            (Some(Error::invalid(&path, new, "must be less than or equal to previous value")), true)
         }
         (None, Some(_)) => {
-            Some(Error::invalid(&path, Value::Null, "must not update from a positive integer to nil value"))
+            let detail = "must not update from a positive integer to nil value";
+            (Some(Error::invalid(&path, Value::Null, detail)), false)
         }
-        _ => None,
+        _ => (None, false),
     }
 }
 
@@ -109,12 +113,11 @@ fn deadline(new: &Value, old: &Value, path: &Path) -> Option<Error> {
 fn tolerations(new: &Value, old: &Value, path: &Path) -> Errors {
     let [new, old] = [new, old].map(|pod| pod.items_at(&["spec", "tolerations"]));
     let same = |a: &Value, b: &Value| ["key", "operator", "value", "effect"].iter().all(|f| a.get(f) == b.get(f));
-    let mut errors = check::toleration_list(new, path);
     if old.iter().any(|before| !new.iter().any(|after| same(before, after))) {
         let detail = "existing toleration can not be modified except its tolerationSeconds";
-        errors.push(Error::forbidden(path, detail));
+        return vec![Error::forbidden(path, detail)];
     }
-    errors
+    check::toleration_list(new, path)
 }
 
 /// Only ephemeral containers change through their door.
@@ -132,25 +135,23 @@ pub(super) fn prepare_ephemeral(new: &mut Value, old: &Value, _: &Context<'_>) {
 
 /// Ephemeral containers may be added, never changed or taken away.
 pub(super) fn validate_ephemeral(new: &Value, old: &Value) -> Errors {
+    if meta::annotation(old, MIRROR).is_some() {
+        return vec![Error::forbidden(&whole(), "static pods do not support ephemeral containers")];
+    }
     let path = Path::new("spec.ephemeralContainers");
-    let mut errors = check::containers::all(new.get("spec").unwrap_or(&Value::Null), &Path::new("spec"));
+    let mut errors = super::metadata_and_spec(new);
     let [new, old] = [new, old].map(|pod| pod.items_at(&["spec", "ephemeralContainers"]));
-    for (i, before) in old.iter().enumerate() {
+    for before in old {
         let name = before.str_at(&["name"]);
-        let display = name.unwrap_or_default();
-        match new.iter().find(|after| after.str_at(&["name"]) == name) {
-            None => {
-                let detail =
-                    format!("existing ephemeral containers {} may not be removed\n", machinery::field::quote(display));
-                errors.push(Error::forbidden(&path, detail));
-            }
+        let shown = machinery::field::quote(name.unwrap_or_default());
+        let detail = match new.iter().find(|after| after.str_at(&["name"]) == name) {
+            None => format!("existing ephemeral containers {shown} may not be removed\n"),
             Some(after) if after != before => {
-                let detail =
-                    format!("existing ephemeral containers {} may not be changed\n", machinery::field::quote(display));
-                errors.push(Error::forbidden(&path.index(i), detail));
+                format!("existing ephemeral containers {shown} may not be changed\n{}", unified(before, after))
             }
-            Some(_) => {}
-        }
+            Some(_) => continue,
+        };
+        errors.push(Error::forbidden(&path, detail));
     }
     errors
 }
@@ -170,28 +171,80 @@ pub(super) fn prepare_resize(new: &mut Value, old: &Value, _: &Context<'_>) {
 /// Only CPU and memory of containers change, and the pod keeps its class.
 pub(super) fn validate_resize(new: &Value, old: &Value) -> Errors {
     let path = Path::new("spec");
-    let mut errors = Errors::new();
-    for list in ["containers", "initContainers"] {
-        for (i, container) in new.items_at(&["spec", list]).iter().enumerate() {
-            let resources = container.get("resources").unwrap_or(&Value::Null);
-            let path = path.child(list).index(i).child("resources");
-            errors.extend(crate::validate::resources::requirements(resources, &path));
-        }
+    let mut errors = super::metadata_and_spec(new);
+    if meta::annotation(old, MIRROR).is_some() {
+        return vec![Error::forbidden(&whole(), "static pods cannot be resized")];
     }
-    if !errors.is_empty() {
-        return errors;
+    if old.str_at(&["spec", "os", "name"]) == Some("windows") {
+        return vec![Error::forbidden(&whole(), "windows pods cannot be resized")];
     }
     if super::qos_class(&spec(new)) != super::qos_class(&spec(old)) {
-        let class = super::qos_class(&spec(new));
+        let class = new.str_at(&["status", "qosClass"]).unwrap_or_default();
         errors.push(Error::invalid(&path, class, "Pod QOS Class may not change as a result of resizing"));
     }
-    let (plain, keeps_others) = (without_resources(new, true), without_resources(new, false));
-    if keeps_others != without_resources(old, false) {
-        let same_otherwise = plain == without_resources(old, true);
-        let detail = if same_otherwise { "only cpu and memory resources are mutable" } else { FIXED };
-        errors.push(Error::forbidden(&path, detail));
+    if !node_can_resize(old) {
+        errors.push(Error::forbidden(&path, "Pod running on node without support for resize"));
+    }
+    for list in ["initContainers", "containers"] {
+        let before = old.items_at(&["spec", list]);
+        for (i, (after, before)) in new.items_at(&["spec", list]).iter().zip(before).enumerate() {
+            if list == "containers" || crate::pod_spec::is_sidecar(before) {
+                errors.extend(nothing_removed(after, before, &path.child(list).index(i).child("resources")));
+            }
+        }
+    }
+    errors.extend(only_cpu_and_memory(new, old, &path));
+    if errors.is_empty() && without_resources(new, false) != without_resources(old, false) {
+        errors.push(Error::forbidden(&path, ONLY_CPU_AND_MEMORY));
     }
     errors
+}
+
+/// A kubelet that says nothing of its containers' resources is too old; one that runs none may be new enough.
+fn node_can_resize(pod: &Value) -> bool {
+    let mut running = pod
+        .items_at(&["status", "containerStatuses"])
+        .iter()
+        .filter(|status| status.at(&["state", "running"]).is_some_and(|running| !running.is_null()));
+    running.next().is_none_or(|status| status.get("resources").is_some_and(|resources| !resources.is_null()))
+}
+
+fn nothing_removed(after: &Value, before: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for (list, detail) in
+        [("requests", "resource requests cannot be removed"), ("limits", "resource limits cannot be removed")]
+    {
+        let [after, before] = [after, before].map(|container| crate::pod_spec::amounts(container, list));
+        if before.keys().any(|name| !after.contains_key(name)) {
+            errors.push(Error::forbidden(&path.child(list), detail));
+        }
+    }
+    errors
+}
+
+fn only_cpu_and_memory(new: &Value, old: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for list in ["containers", "initContainers"] {
+        let [after, before] = [new, old].map(|pod| without_resources(pod, false).items_at(&[list]).to_vec());
+        let [whole_after, whole_before] = [new, old].map(|pod| pod.items_at(&["spec", list]));
+        for (i, (after, before)) in after.iter().zip(&before).enumerate() {
+            let sidecar = crate::pod_spec::is_sidecar(before);
+            let detail = match list {
+                "containers" => ONLY_CPU_AND_MEMORY,
+                _ if sidecar => "only cpu and memory resources for sidecar containers are mutable",
+                _ => "resources for non-sidecar init containers are immutable",
+            };
+            let fixed = list == "initContainers" && !sidecar;
+            let changed = if fixed { whole_after.get(i) != whole_before.get(i) } else { after != before };
+            errors.extend(changed.then(|| Error::forbidden(path, detail)));
+        }
+    }
+    errors
+}
+
+/// The place of an error that is about the whole object.
+fn whole() -> Path {
+    Path::default().key("")
 }
 
 /// The spec without the CPU and memory of its containers, or without any of their resources.
@@ -215,33 +268,6 @@ fn without_resources(pod: &Value, all: bool) -> Value {
         }
     }
     spec
-}
-
-/// A container that has ended for good may not run again in the status.
-pub(super) fn state_transitions(new: &Value, old: &Value, list: &str, statuses: &str) -> Errors {
-    let path = Path::new("status").child(statuses);
-    let mut errors = Errors::new();
-    let policy = old.str_at(&["spec", "restartPolicy"]).unwrap_or("Always");
-    if policy == "Always" && list == "containers" {
-        return errors;
-    }
-    for before in old.items_at(&["status", statuses]) {
-        let name = before.str_at(&["name"]);
-        let Some(ended) = before.at(&["state", "terminated"]).filter(|state| !state.is_null()) else { continue };
-        let failed = ended.int_at(&["exitCode"]).unwrap_or_default() != 0;
-        let sidecar =
-            old.items_at(&["spec", list]).iter().any(|c| c.str_at(&["name"]) == name && crate::pod_spec::is_sidecar(c));
-        if sidecar || (failed && policy != "Never") {
-            continue;
-        }
-        for (i, after) in new.items_at(&["status", statuses]).iter().enumerate() {
-            if after.str_at(&["name"]) == name && after.at(&["state", "terminated"]).is_none_or(Value::is_null) {
-                let detail = "may not be transitioned to non-terminated state";
-                errors.push(Error::forbidden(&path.index(i).child("state"), detail));
-            }
-        }
-    }
-    errors
 }
 
 fn bump(new: &mut Value, old: &Value) {

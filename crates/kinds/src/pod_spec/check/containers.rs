@@ -3,22 +3,42 @@
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, names};
 
-use super::{env, filled, probes, security};
+use super::{env, filled, mounts, probes, security};
 use crate::pod_spec::is_sidecar;
 use crate::validate::{one_of, resources, text};
+
+const NOT_SIDECAR: &str = "may not be set for init containers without restartPolicy=Always";
+const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
+const MOST_RESTART_RULES: usize = 20;
+const MOST_EXIT_CODES: usize = 255;
 
 /// What is wrong with the containers of a pod spec.
 #[must_use]
 pub fn all(spec: &Value, path: &Path) -> Errors {
-    let volumes: Vec<&str> = spec.items_at(&["volumes"]).iter().filter_map(|v| v.str_at(&["name"])).collect();
-    let mut errors = regular(spec, &volumes, &path.child("containers"));
-    errors.extend(initial(spec, &volumes, &path.child("initContainers")));
-    errors.extend(ephemeral(spec, &volumes, &path.child("ephemeralContainers")));
-    errors.extend(host_network_ports(spec, path));
+    let mut errors = regular(spec, &path.child("containers"));
+    errors.extend(initial(spec, &path.child("initContainers")));
+    errors.extend(ephemeral(spec, &path.child("ephemeralContainers")));
     errors
 }
 
-fn regular(spec: &Value, volumes: &[&str], path: &Path) -> Errors {
+/// What pods may not have and templates may: white space around an image.
+#[must_use]
+pub fn in_pods(spec: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for list in ["containers", "initContainers"] {
+        for (i, container) in spec.items_at(&[list]).iter().enumerate() {
+            errors.extend(image_without_space(container, &path.child(list).index(i)));
+        }
+    }
+    errors
+}
+
+fn image_without_space(container: &Value, path: &Path) -> Option<Error> {
+    let image = filled(container, "image").filter(|image| image.trim() != *image)?;
+    Some(Error::invalid(&path.child("image"), image, "must not have leading or trailing whitespace"))
+}
+
+fn regular(spec: &Value, path: &Path) -> Errors {
     let all = spec.items_at(&["containers"]);
     if all.is_empty() {
         return vec![Error::required(path, "")];
@@ -26,82 +46,130 @@ fn regular(spec: &Value, volumes: &[&str], path: &Path) -> Errors {
     let mut errors = Errors::new();
     for (i, container) in all.iter().enumerate() {
         let path = path.index(i);
-        errors.extend(common(container, volumes, &path));
+        errors.extend(common(container, spec, &path));
         errors.extend(duplicate_name(container, &all[..i], &path));
-        errors.extend(probes::all(container, &path));
+        errors.extend(probes::all(container, spec, &path));
+        errors.extend(restart_rules(container, &path));
     }
     errors.extend(host_port_conflicts(all, path));
     errors
 }
 
-fn initial(spec: &Value, volumes: &[&str], path: &Path) -> Errors {
+fn initial(spec: &Value, path: &Path) -> Errors {
     let all = spec.items_at(&["initContainers"]);
     let mut errors = Errors::new();
     for (i, container) in all.iter().enumerate() {
-        let path = path.index(i);
-        errors.extend(common(container, volumes, &path));
+        let item = path.index(i);
+        errors.extend(common(container, spec, &item));
+        errors.extend(restart_rules(container, &item));
         let earlier: Vec<Value> = spec.items_at(&["containers"]).iter().chain(&all[..i]).cloned().collect();
-        errors.extend(duplicate_name(container, &earlier, &path));
+        errors.extend(duplicate_name(container, &earlier, &item));
+        // Init containers run one after another: each for itself, and so upstream always names the first.
+        errors.extend(host_port_conflicts(std::slice::from_ref(container), path));
         if is_sidecar(container) {
-            errors.extend(probes::all(container, &path));
-        } else {
-            for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
-                if container.get(field).is_some_and(|value| !value.is_null()) {
-                    let detail = "may not be set for init containers without restartPolicy=Always";
-                    errors.push(Error::forbidden(&path.child(field), detail));
-                }
+            errors.extend(probes::all(container, spec, &item));
+            continue;
+        }
+        for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+            if container.get(field).is_some_and(|value| !value.is_null()) {
+                errors.push(Error::forbidden(&item.child(field), NOT_SIDECAR));
             }
         }
-        errors.extend(host_port_conflicts(std::slice::from_ref(container), &path.clone()));
     }
     errors
 }
 
-fn ephemeral(spec: &Value, volumes: &[&str], path: &Path) -> Errors {
+/// What is wrong with a container's own restart policy and its rules (KEP-5307).
+fn restart_rules(container: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let rules = container.items_at(&["restartPolicyRules"]);
+    let field = path.child("restartPolicy");
+    match container.str_at(&["restartPolicy"]) {
+        Some(policy) => errors.extend(one_of(policy, &RESTART_POLICIES, &field)),
+        None if rules.is_empty() => {}
+        None => errors.push(Error::required(&field, "must specify restartPolicy when restart rules are used")),
+    }
+    let path = path.child("restartPolicyRules");
+    if rules.len() > MOST_RESTART_RULES {
+        errors.push(Error::too_many(&path, rules.len(), MOST_RESTART_RULES));
+    }
+    for (i, rule) in rules.iter().enumerate() {
+        let path = path.index(i);
+        let action = rule.str_at(&["action"]).unwrap_or_default();
+        errors.extend(one_of(action, &["Restart"], &path.child("action")));
+        let path = path.child("exitCodes");
+        let Some(codes) = rule.get("exitCodes").filter(|codes| !codes.is_null()) else {
+            errors.push(Error::required(&path, "must be specified"));
+            continue;
+        };
+        let operator = codes.str_at(&["operator"]).unwrap_or_default();
+        errors.extend(one_of(operator, &["In", "NotIn"], &path.child("operator")));
+        let count = codes.items_at(&["values"]).len();
+        if count > MOST_EXIT_CODES {
+            errors.push(Error::too_many(&path.child("values"), count, MOST_EXIT_CODES));
+        }
+    }
+    errors
+}
+
+fn ephemeral(spec: &Value, path: &Path) -> Errors {
     let all = spec.items_at(&["ephemeralContainers"]);
     let mut errors = Errors::new();
     for (i, container) in all.iter().enumerate() {
         let path = path.index(i);
-        errors.extend(common(container, volumes, &path));
-        let others = spec.items_at(&["containers"]).iter().chain(spec.items_at(&["initContainers"])).chain(&all[..i]);
-        let others: Vec<Value> = others.cloned().collect();
-        errors.extend(duplicate_name(container, &others, &path));
+        errors.extend(common(container, spec, &path));
+        errors.extend(image_without_space(container, &path));
+        let others = spec.items_at(&["containers"]).iter().chain(spec.items_at(&["initContainers"]));
+        let taken: Vec<Value> = others.clone().chain(&all[..i]).cloned().collect();
+        errors.extend(duplicate_name(container, &taken, &path));
         let target = filled(container, "targetContainerName");
-        let known = |name: &str| {
-            let lists = ["containers", "initContainers"];
-            lists.iter().any(|list| spec.items_at(&[list]).iter().any(|c| c.str_at(&["name"]) == Some(name)))
-        };
+        let known = |name: &str| others.clone().any(|other| other.str_at(&["name"]) == Some(name));
         if let Some(target) = target.filter(|target| !known(target)) {
             errors.push(Error::not_found(&path.child("targetContainerName"), target));
         }
-        for field in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resources"] {
-            let set = match container.get(field) {
-                None | Some(Value::Null) => false,
-                Some(Value::Object(fields)) => field != "resources" || !fields.is_empty(),
-                Some(Value::Array(items)) => !items.is_empty(),
-                Some(_) => true,
-            };
-            if set {
-                errors.push(Error::forbidden(&path.child(field), "cannot be set for an Ephemeral Container"));
-            }
+        errors.extend(not_ephemeral(container, &path));
+    }
+    errors
+}
+
+/// What an ephemeral container cannot have: it is no part of what the pod does.
+fn not_ephemeral(container: &Value, path: &Path) -> Errors {
+    let detail = "cannot be set for an Ephemeral Container";
+    let fields = [
+        "ports",
+        "resources",
+        "resizePolicy",
+        "restartPolicy",
+        "restartPolicyRules",
+        "livenessProbe",
+        "readinessProbe",
+        "startupProbe",
+        "lifecycle",
+    ];
+    let set = |field: &str| match container.get(field) {
+        None | Some(Value::Null) => false,
+        Some(Value::Object(fields)) => field != "resources" || !fields.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(_) => true,
+    };
+    let mut errors: Errors =
+        fields.iter().filter(|field| set(field)).map(|field| Error::forbidden(&path.child(field), detail)).collect();
+    for (i, mount) in container.items_at(&["volumeMounts"]).iter().enumerate() {
+        for field in ["subPath", "subPathExpr"].iter().filter(|field| filled(mount, field).is_some()) {
+            errors.push(Error::forbidden(&path.child("volumeMounts").index(i).child(field), detail));
         }
     }
     errors
 }
 
-fn common(container: &Value, volumes: &[&str], path: &Path) -> Errors {
+fn common(container: &Value, spec: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     match filled(container, "name") {
         None => errors.push(Error::required(&path.child("name"), "")),
         Some(name) => errors.extend(text(names::is_dns1123_label, name, &path.child("name"))),
     }
-    match filled(container, "image") {
-        None => errors.push(Error::required(&path.child("image"), "")),
-        Some(image) if image.trim() != image => {
-            let detail = "must not have leading or trailing whitespace";
-            errors.push(Error::invalid(&path.child("image"), image, detail));
-        }
-        Some(_) => {}
+    if filled(container, "image").is_none() {
+        errors.push(Error::required(&path.child("image"), ""));
     }
     let policy = filled(container, "terminationMessagePolicy");
     let field = path.child("terminationMessagePolicy");
@@ -112,8 +180,8 @@ fn common(container: &Value, volumes: &[&str], path: &Path) -> Errors {
     errors.extend(ports(container.items_at(&["ports"]), &path.child("ports")));
     errors.extend(env::variables(container.items_at(&["env"]), &path.child("env")));
     errors.extend(env::sources(container.items_at(&["envFrom"]), &path.child("envFrom")));
-    errors.extend(mounts(container.items_at(&["volumeMounts"]), volumes, &path.child("volumeMounts")));
-    errors.extend(devices(container.items_at(&["volumeDevices"]), volumes, &path.child("volumeDevices")));
+    errors.extend(mounts::mounts(container, spec, &path.child("volumeMounts")));
+    errors.extend(mounts::devices(container, spec, &path.child("volumeDevices")));
     let field = path.child("imagePullPolicy");
     errors.extend(match filled(container, "imagePullPolicy") {
         None => Some(Error::required(&field, "")),
@@ -121,7 +189,46 @@ fn common(container: &Value, volumes: &[&str], path: &Path) -> Errors {
     });
     let wanted = container.get("resources").unwrap_or(&Value::Null);
     errors.extend(resources::requirements(wanted, &path.child("resources")));
-    errors.extend(security::container(container.get("securityContext"), &path.child("securityContext")));
+    errors.extend(unknown_claims(wanted, spec, &path.child("resources.claims")));
+    errors.extend(resize_policies(container, spec, &path.child("resizePolicy")));
+    errors.extend(security::container(container.get("securityContext"), spec, &path.child("securityContext")));
+    errors
+}
+
+/// Claims that the pod does not have.
+fn unknown_claims(resources: &Value, spec: &Value, path: &Path) -> Errors {
+    let all = spec.items_at(&["resourceClaims"]).iter().filter_map(|claim| filled(claim, "name"));
+    let mut known: Vec<&str> = all.collect();
+    known.sort_unstable();
+    let claims = resources.items_at(&["claims"]).iter().enumerate();
+    let named = claims.filter_map(|(i, claim)| Some((i, filled(claim, "name")?)));
+    let list = if known.is_empty() { " which is empty".to_owned() } else { format!(": {}", known.join(", ")) };
+    let detail = format!("must be one of the names in pod.spec.resourceClaims{list}");
+    let missing = named.filter(|(_, name)| !known.contains(name));
+    missing.map(|(i, name)| Error { detail: detail.clone(), ..Error::not_found(&path.index(i), name) }).collect()
+}
+
+fn resize_policies(container: &Value, spec: &Value, path: &Path) -> Errors {
+    let all = container.items_at(&["resizePolicy"]);
+    let mut errors = Errors::new();
+    for (i, policy) in all.iter().enumerate() {
+        let [resource, restart] =
+            ["resourceName", "restartPolicy"].map(|field| policy.str_at(&[field]).unwrap_or_default());
+        if all[..i].iter().any(|other| other.str_at(&["resourceName"]).unwrap_or_default() == resource) {
+            errors.push(Error::duplicate(&path.index(i), resource));
+        }
+        // Upstream's paths name no index from here on.
+        for (value, known) in [(resource, ["cpu", "memory"]), (restart, ["NotRequired", "RestartContainer"])] {
+            match value {
+                "" => errors.push(Error::required(path, "")),
+                value => errors.extend(one_of(value, &known, path)),
+            }
+        }
+        if spec.str_at(&["restartPolicy"]) == Some("Never") && restart != "NotRequired" {
+            let detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            errors.push(Error::invalid(path, restart, detail));
+        }
+    }
     errors
 }
 
@@ -177,55 +284,22 @@ fn host_port_conflicts(containers: &[Value], path: &Path) -> Errors {
     errors
 }
 
-fn host_network_ports(spec: &Value, path: &Path) -> Errors {
+/// In the host's network a port cannot be another one outside.
+#[must_use]
+pub fn host_network_ports(spec: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     if spec.bool_at(&["hostNetwork"]) != Some(true) {
         return errors;
     }
-    for list in ["containers", "initContainers"] {
-        for (i, container) in spec.items_at(&[list]).iter().enumerate() {
-            for (j, port) in container.items_at(&["ports"]).iter().enumerate() {
-                let [host, own] = ["hostPort", "containerPort"].map(|f| port.int_at(&[f]).unwrap_or_default());
-                if host != own {
-                    let path = path.child(list).index(i).child("ports").index(j).child("hostPort");
-                    let detail = "must match `containerPort` when `hostNetwork` is true";
-                    errors.push(Error::invalid(&path, host, detail));
-                }
+    for (i, container) in spec.items_at(&["containers"]).iter().enumerate() {
+        for (j, port) in container.items_at(&["ports"]).iter().enumerate() {
+            let [host, own] = ["hostPort", "containerPort"].map(|f| port.int_at(&[f]).unwrap_or_default());
+            if host != 0 && host != own {
+                let path = path.child("containers").index(i).child("ports").index(j).child("hostPort");
+                let detail = "must match `containerPort` when `hostNetwork` is true";
+                errors.push(Error::invalid(&path, host, detail));
             }
         }
-    }
-    errors
-}
-
-fn mounts(all: &[Value], volumes: &[&str], path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    for (i, mount) in all.iter().enumerate() {
-        let path = path.index(i);
-        match filled(mount, "name") {
-            None => errors.push(Error::required(&path.child("name"), "")),
-            Some(name) if !volumes.contains(&name) => errors.push(Error::not_found(&path.child("name"), name)),
-            Some(_) => {}
-        }
-        let place = mount.str_at(&["mountPath"]).unwrap_or_default();
-        if place.is_empty() {
-            errors.push(Error::required(&path.child("mountPath"), ""));
-        }
-        if all[..i].iter().any(|other| other.str_at(&["mountPath"]) == Some(place)) {
-            errors.push(Error::invalid(&path.child("mountPath"), place, "must be unique"));
-        }
-        let [sub_path, expression] = ["subPath", "subPathExpr"].map(|field| filled(mount, field));
-        for (field, value) in [("subPath", sub_path), ("subPathExpr", expression)] {
-            errors.extend(value.into_iter().flat_map(|value| local_path(value, &path.child(field))));
-        }
-        if sub_path.is_some()
-            && let Some(expression) = expression
-        {
-            let detail = "subPathExpr and subPath are mutually exclusive";
-            errors.push(Error::invalid(&path.child("subPathExpr"), expression, detail));
-        }
-        let supported = ["Bidirectional", "HostToContainer", "None"];
-        let propagation = filled(mount, "mountPropagation");
-        errors.extend(propagation.and_then(|mode| one_of(mode, &supported, &path.child("mountPropagation"))));
     }
     errors
 }
@@ -243,21 +317,4 @@ pub(super) fn local_path(value: &str, path: &Path) -> Errors {
 /// A path without `..`.
 pub(super) fn no_back_steps(value: &str, path: &Path) -> Option<Error> {
     value.split('/').any(|part| part == "..").then(|| Error::invalid(path, value, "must not contain '..'"))
-}
-
-fn devices(all: &[Value], volumes: &[&str], path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    for (i, device) in all.iter().enumerate() {
-        let path = path.index(i);
-        match filled(device, "name") {
-            None => errors.push(Error::required(&path.child("name"), "")),
-            Some(name) if !volumes.contains(&name) => errors.push(Error::not_found(&path.child("name"), name)),
-            Some(_) => {}
-        }
-        match filled(device, "devicePath") {
-            None => errors.push(Error::required(&path.child("devicePath"), "")),
-            Some(place) => errors.extend(no_back_steps(place, &path.child("devicePath"))),
-        }
-    }
-    errors
 }

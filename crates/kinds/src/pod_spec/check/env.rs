@@ -65,7 +65,15 @@ pub(super) fn sources(all: &[Value], path: &Path) -> Errors {
         let refs = ["configMapRef", "secretRef"].map(|field| (field, source.get(field).filter(|v| !v.is_null())));
         for (field, reference) in refs.iter().filter_map(|(field, r)| Some((field, (*r)?))) {
             let name = reference.str_at(&["name"]).unwrap_or_default();
-            errors.extend(text(names::is_dns1123_subdomain, name, &item.child(field).child("name")));
+            let path = item.child(field).child("name");
+            match name {
+                "" => errors.push(Error::required(&path, "")),
+                name => errors.extend(
+                    names::is_dns1123_subdomain(&names::mask_trailing_dash(name))
+                        .into_iter()
+                        .map(|m| Error::invalid(&path, name, m)),
+                ),
+            }
         }
         match refs.iter().filter(|(_, reference)| reference.is_some()).count() {
             0 => errors.push(Error::invalid(path, "", "must specify one of: `configMapRef` or `secretRef`")),
@@ -114,18 +122,36 @@ pub(super) fn field_reference(reference: &Value, env: bool, path: &Path) -> Erro
 /// What is wrong with a reference to an amount of a container.
 pub(super) fn resource_reference(reference: &Value, volume: bool, path: &Path) -> Errors {
     let mut errors = Errors::new();
+    let resource = reference.str_at(&["resource"]).unwrap_or_default();
+    let huge = ["limits.hugepages-", "requests.hugepages-"].iter().any(|prefix| resource.starts_with(prefix));
     if volume && filled(reference, "containerName").is_none() {
         errors.push(Error::required(&path.child("containerName"), ""));
-        return errors;
-    }
-    let Some(resource) = filled(reference, "resource") else {
+    } else if resource.is_empty() {
         errors.push(Error::required(&path.child("resource"), ""));
-        return errors;
-    };
-    if !resource.contains(".hugepages-") {
+    } else if !huge {
         errors.extend(one_of(resource, &RESOURCES, &path.child("resource")));
     }
+    errors.extend(divisor(reference, resource, huge, &path.child("divisor")));
     errors
+}
+
+/// Amounts are divided by a power of ten or of two, CPUs also by a thousandth.
+fn divisor(reference: &Value, resource: &str, huge: bool, path: &Path) -> Option<Error> {
+    const SIZES: [&str; 13] = ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+    let divisor = reference.get("divisor").and_then(crate::pod_spec::quantity).filter(|d| d.sign() != 0)?.to_string();
+    let words = match resource.split_once('.').map_or("", |(_, name)| name) {
+        "cpu" if ["1m", "1"].contains(&divisor.as_str()) => return None,
+        "cpu" => {
+            let detail = "only divisor's values 1m and 1 are supported with the cpu resource";
+            return Some(Error::invalid(path, resource, detail));
+        }
+        "memory" => "memory",
+        "ephemeral-storage" => "local ephemeral storage",
+        _ if huge => "hugepages",
+        _ => return None,
+    };
+    let detail = format!("only divisor's values {} are supported with the {words} resource", SIZES.join(", "));
+    (!SIZES.contains(&divisor.as_str())).then(|| Error::invalid(path, resource, detail))
 }
 
 fn value_from(variable: &Value, path: &Path) -> Errors {

@@ -7,35 +7,49 @@ use crate::validate::{ip, metadata, one_of, text};
 
 pub mod containers;
 mod env;
+mod mounts;
+mod os;
+mod pod_resources;
 mod probes;
 mod scheduling;
 mod security;
+mod vendor_volumes;
 mod volumes;
 
 pub use scheduling::{gates_update, shown_toleration, toleration_list};
+pub use vendor_volumes::Owner;
 pub use volumes::one as volume_source;
+
+/// Limits of the C library's resolver.
+const MAX_NAMESERVERS: usize = 3;
+const MAX_SEARCHES: usize = 32;
+const MAX_SEARCH_BYTES: usize = 2048;
 
 /// What is wrong with the spec of a pod or template.
 #[must_use]
 pub fn pod_spec(spec: &Value, path: &Path) -> Errors {
     let mut errors = volumes::volumes(spec, &path.child("volumes"));
+    errors.extend(pod_resources::claims(spec, &path.child("resourceClaims")));
     errors.extend(containers::all(spec, path));
+    errors.extend(pod_resources::check(spec, &path.child("resources")));
+    errors.extend(containers::host_network_ports(spec, path));
     errors.extend(policies(spec, path));
     let node_selector = spec.get("nodeSelector").and_then(Value::as_object);
     errors.extend(metadata::labels(node_selector, &path.child("nodeSelector")));
     errors.extend(security::pod(spec, path));
     errors.extend(scheduling::affinity(spec.get("affinity"), &path.child("affinity")));
     errors.extend(dns_config(spec, &path.child("dnsConfig")));
+    errors.extend(readiness_gates(spec, path));
     errors.extend(scheduling::gates(spec, path));
-    errors.extend(scheduling::topology(
-        spec.items_at(&["topologySpreadConstraints"]),
-        &path.child("topologySpreadConstraints"),
-    ));
+    let constraints = spec.items_at(&["topologySpreadConstraints"]);
+    errors.extend(scheduling::topology(constraints, &path.child("topologySpreadConstraints")));
+    errors.extend(os::host_process(spec, path));
     errors.extend(security::host_users(spec, path));
     errors.extend(named(spec, path));
     errors.extend(scheduling::toleration_list(spec.items_at(&["tolerations"]), &path.child("tolerations")));
     errors.extend(host_aliases(spec.items_at(&["hostAliases"]), &path.child("hostAliases")));
     errors.extend(classes(spec, path));
+    errors.extend(os::check(spec, path));
     errors
 }
 
@@ -63,26 +77,27 @@ fn dns_config(spec: &Value, path: &Path) -> Errors {
     };
     let mut errors = Errors::new();
     let servers = config.items_at(&["nameservers"]);
+    let field = path.child("nameservers");
     if none && servers.is_empty() {
-        errors.push(Error::required(
-            &path.child("nameservers"),
-            "must provide at least one DNS nameserver when `dnsPolicy` is None",
-        ));
+        return vec![Error::required(&field, "must provide at least one DNS nameserver when `dnsPolicy` is None")];
     }
-    if servers.len() > 3 {
-        let detail = "must not have more than 3 nameservers";
-        errors.push(Error::invalid(&path.child("nameservers"), Value::Array(servers.to_vec()), detail));
+    if servers.len() > MAX_NAMESERVERS {
+        let detail = format!("must not have more than {MAX_NAMESERVERS} nameservers");
+        errors.push(Error::invalid(&field, Value::Array(servers.to_vec()), detail));
     }
     for (i, server) in servers.iter().filter_map(Value::as_str).enumerate() {
-        errors.extend(ip(server, &path.child("nameservers").index(i)));
+        errors.extend(ip(server, &field.index(i)));
     }
+    let field = path.child("searches");
     let searches: Vec<&str> = config.items_at(&["searches"]).iter().filter_map(Value::as_str).collect();
-    if searches.len() > 32 {
-        errors.push(Error::invalid(
-            &path.child("searches"),
-            Value::from(searches.clone()),
-            "must not have more than 32 search paths",
-        ));
+    if searches.len() > MAX_SEARCHES {
+        let detail = format!("must not have more than {MAX_SEARCHES} search paths");
+        errors.push(Error::invalid(&field, Value::from(searches.clone()), detail));
+    }
+    if searches.join(" ").len() > MAX_SEARCH_BYTES {
+        let detail =
+            format!("must not have more than {MAX_SEARCH_BYTES} characters (including spaces) in the search list");
+        errors.push(Error::invalid(&field, Value::from(searches.clone()), detail));
     }
     for (i, search) in searches.iter().enumerate().filter(|(_, search)| **search != ".") {
         let search = search.strip_suffix('.').unwrap_or(search);
@@ -96,13 +111,18 @@ fn dns_config(spec: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn named(spec: &Value, path: &Path) -> Errors {
+fn readiness_gates(spec: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     for (i, gate) in spec.items_at(&["readinessGates"]).iter().enumerate() {
         let kind = gate.str_at(&["conditionType"]).unwrap_or_default();
         let path = path.child("readinessGates").index(i).child("conditionType");
         errors.extend(text(names::is_qualified_name, kind, &path));
     }
+    errors
+}
+
+fn named(spec: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
     for field in ["serviceAccountName", "nodeName"] {
         let value = filled(spec, field);
         errors.extend(
@@ -146,13 +166,15 @@ fn classes(spec: &Value, path: &Path) -> Errors {
                 .flat_map(|v| text(names::is_dns1123_subdomain, v, &path.child(field)).collect::<Errors>()),
         );
     }
-    let policy = filled(spec, "preemptionPolicy");
-    errors.extend(policy.and_then(|p| one_of(p, &["Never", "PreemptLowerPriority"], &path.child("preemptionPolicy"))));
+    let (policy, field) = (spec.str_at(&["preemptionPolicy"]), path.child("preemptionPolicy"));
+    match policy {
+        None => {}
+        Some("") => errors.push(Error::required(&field, "")),
+        Some(policy) => errors.extend(one_of(policy, &["PreemptLowerPriority", "Never"], &field)),
+    }
     for (name, amount) in metadata::sorted(spec.get("overhead").and_then(Value::as_object)) {
-        let path = path.child("overhead").key(name);
+        let path = path.child("overhead.limits").key(name);
         errors.extend(crate::validate::resources::container_resource(name, amount, &path));
     }
-    let os = spec.str_at(&["os", "name"]);
-    errors.extend(os.and_then(|os| one_of(os, &["linux", "windows"], &path.child("os.name"))));
     errors
 }

@@ -7,28 +7,33 @@ use super::filled;
 use crate::validate::{non_negative_at, one_of, port_or_name, text};
 
 /// What is wrong with the hooks and probes of a container.
-pub(super) fn all(container: &Value, path: &Path) -> Errors {
+pub(super) fn all(container: &Value, spec: &Value, path: &Path) -> Errors {
+    let grace = spec.int_at(&["terminationGracePeriodSeconds"]);
     let mut errors = Errors::new();
     for hook in ["postStart", "preStop"] {
         if let Some(handler) = container.at(&["lifecycle", hook]).filter(|handler| !handler.is_null()) {
-            errors.extend(self::handler(handler, &path.child("lifecycle").child(hook)));
+            errors.extend(self::handler(handler, grace, &path.child("lifecycle").child(hook)));
         }
+    }
+    let os = spec.str_at(&["os", "name"]).is_some_and(|os| !os.is_empty());
+    if container.str_at(&["lifecycle", "stopSignal"]).is_some() && !os {
+        let detail = "may not be set for containers with empty `spec.os.name`";
+        errors.push(Error::forbidden(&path.child("lifecycle.stopSignal"), detail));
     }
     for (field, once) in [("livenessProbe", true), ("readinessProbe", false), ("startupProbe", true)] {
-        if let Some(probe) = container.get(field).filter(|probe| !probe.is_null()) {
-            errors.extend(self::probe(probe, once, &path.child(field)));
+        let Some(probe) = container.get(field).filter(|probe| !probe.is_null()) else { continue };
+        errors.extend(self::probe(probe, once, &path.child(field)));
+        let grace = probe.int_at(&["terminationGracePeriodSeconds"]).filter(|_| field == "readinessProbe");
+        if let Some(seconds) = grace {
+            let path = path.child("readinessProbe.terminationGracePeriodSeconds");
+            errors.push(Error::invalid(&path, seconds, "must not be set for readinessProbes"));
         }
-    }
-    let grace = container.int_at(&["readinessProbe", "terminationGracePeriodSeconds"]);
-    if let Some(seconds) = grace {
-        let path = path.child("readinessProbe.terminationGracePeriodSeconds");
-        errors.push(Error::invalid(&path, seconds, "must not be set for readinessProbes"));
     }
     errors
 }
 
 fn probe(probe: &Value, once: bool, path: &Path) -> Errors {
-    let mut errors = handler(probe, path);
+    let mut errors = handler(probe, None, path);
     for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
         errors.extend(non_negative_at(probe, field, path));
     }
@@ -43,7 +48,7 @@ fn probe(probe: &Value, once: bool, path: &Path) -> Errors {
     errors
 }
 
-fn handler(handler: &Value, path: &Path) -> Errors {
+fn handler(handler: &Value, grace: Option<i64>, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let mut count = 0;
     for field in ["exec", "httpGet", "tcpSocket", "grpc", "sleep"] {
@@ -54,7 +59,7 @@ fn handler(handler: &Value, path: &Path) -> Errors {
             continue;
         }
         count += 1;
-        errors.extend(self::action(field, action, &path));
+        errors.extend(self::action(field, action, grace, &path));
     }
     if count == 0 {
         errors.push(Error::required(path, "must specify a handler type"));
@@ -62,7 +67,7 @@ fn handler(handler: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn action(kind: &str, action: &Value, path: &Path) -> Errors {
+fn action(kind: &str, action: &Value, grace: Option<i64>, path: &Path) -> Errors {
     let mut errors = Errors::new();
     match kind {
         "exec" if action.items_at(&["command"]).is_empty() => {
@@ -87,8 +92,9 @@ fn action(kind: &str, action: &Value, path: &Path) -> Errors {
         }
         "sleep" => {
             let seconds = action.int_at(&["seconds"]).unwrap_or_default();
-            if seconds < 0 {
-                errors.push(Error::invalid(&path.child("seconds"), seconds, "must be greater than or equal to 0"));
+            if let Some(grace) = grace.filter(|grace| !(0..=*grace).contains(&seconds)) {
+                let detail = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+                errors.push(Error::invalid(path, seconds, detail));
             }
         }
         _ => {}

@@ -46,11 +46,10 @@ pub(super) fn gates(spec: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     for (i, gate) in all.iter().enumerate() {
         let name = gate.str_at(&["name"]).unwrap_or_default();
+        errors.extend(text(names::is_qualified_name, name, &field.index(i)));
         if all[..i].iter().any(|other| other.str_at(&["name"]) == Some(name)) {
             errors.push(Error::duplicate(&field.index(i), name));
-            continue;
         }
-        errors.extend(text(names::is_qualified_name, name, &field.index(i)));
     }
     errors
 }
@@ -65,9 +64,8 @@ pub fn topology(all: &[Value], path: &Path) -> Errors {
         if skew <= 0 {
             errors.push(Error::invalid(&path.child("maxSkew"), skew, "must be greater than zero"));
         }
-        match filled(constraint, "topologyKey") {
-            None => errors.push(Error::required(&path.child("topologyKey"), "can not be empty")),
-            Some(key) => errors.extend(label_name(key, &path.child("topologyKey"))),
+        if filled(constraint, "topologyKey").is_none() {
+            errors.push(Error::required(&path.child("topologyKey"), "can not be empty"));
         }
         let action = constraint.str_at(&["whenUnsatisfiable"]).unwrap_or_default();
         errors.extend(one_of(action, &["DoNotSchedule", "ScheduleAnyway"], &path.child("whenUnsatisfiable")));
@@ -86,7 +84,7 @@ pub fn topology(all: &[Value], path: &Path) -> Errors {
             }
         }
         for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
-            let policy = filled(constraint, field);
+            let policy = constraint.str_at(&[field]);
             errors.extend(policy.and_then(|p| one_of(p, &["Honor", "Ignore"], &path.child(field))));
         }
         errors.extend(match_label_keys(constraint, &path));
@@ -102,8 +100,49 @@ fn match_label_keys(constraint: &Value, path: &Path) -> Errors {
     if !keys.is_empty() && constraint.get("labelSelector").is_none() {
         errors.push(Error::forbidden(&path, "must not be specified when labelSelector is not set"));
     }
+    let selected = selected_keys(constraint);
     for (i, key) in keys.iter().filter_map(Value::as_str).enumerate() {
         errors.extend(label_name(key, &path.index(i)));
+        if selected.contains(&key) {
+            errors.push(Error::invalid(&path.index(i), key, "exists in both matchLabelKeys and labelSelector"));
+        }
+    }
+    errors
+}
+
+/// The keys that the `labelSelector` of a constraint or term names.
+fn selected_keys(term: &Value) -> Vec<&str> {
+    let labels = term.at(&["labelSelector", "matchLabels"]).and_then(Value::as_object);
+    let expressions = term.items_at(&["labelSelector", "matchExpressions"]).iter();
+    let keys = labels.into_iter().flat_map(machinery::Object::keys).map(machinery::Text::as_str);
+    keys.chain(expressions.filter_map(|expression| expression.str_at(&["key"]))).collect()
+}
+
+/// Keys whose values are the pod's own (KEP-3633).
+fn own_label_keys(term: &Value, path: &Path) -> Errors {
+    let keys = |field: &str| -> Vec<&str> { term.items_at(&[field]).iter().filter_map(Value::as_str).collect() };
+    let mut errors = Errors::new();
+    for field in ["matchLabelKeys", "mismatchLabelKeys"] {
+        let field_path = path.child(field);
+        if !keys(field).is_empty() && term.get("labelSelector").is_none_or(Value::is_null) {
+            errors.push(Error::forbidden(&field_path, "must not be specified when labelSelector is not set"));
+            continue;
+        }
+        for (i, key) in keys(field).into_iter().enumerate() {
+            errors.extend(label_name(key, &field_path.index(i)));
+        }
+    }
+    // By now the key stands in the selector once, for the pod's own value.
+    let selected = selected_keys(term);
+    for (i, key) in keys("matchLabelKeys").into_iter().enumerate() {
+        if selected.iter().filter(|selected| **selected == key).count() > 1 {
+            errors.push(Error::invalid(&path.index(i), key, "exists in both matchLabelKeys and labelSelector"));
+        }
+    }
+    let mismatched = keys("mismatchLabelKeys");
+    for (i, key) in keys("matchLabelKeys").into_iter().enumerate().filter(|(_, key)| mismatched.contains(key)) {
+        let path = path.child("matchLabelKeys").index(i);
+        errors.push(Error::invalid(&path, key, "exists in both matchLabelKeys and mismatchLabelKeys"));
     }
     errors
 }
@@ -117,7 +156,7 @@ fn node_affinity(affinity: &Value, path: &Path) -> Errors {
         let path = path.child(PREFERRED).index(i);
         errors.extend(weight(term, &path));
         let preference = term.get("preference").unwrap_or(&Value::Null);
-        errors.extend(selector::node_selector_term(preference, &path.child("preference")));
+        errors.extend(selector::preferred_node_selector_term(preference, &path.child("preference")));
     }
     errors
 }
@@ -134,10 +173,12 @@ fn pod_term(term: &Value, path: &Path) -> Errors {
     for name in term.items_at(&["namespaces"]).iter().filter_map(Value::as_str) {
         errors.extend(text(names::is_dns1123_label, name, &path.child("namespace")));
     }
-    match filled(term, "topologyKey") {
-        None => errors.push(Error::required(&path.child("topologyKey"), "can not be empty")),
-        Some(key) => errors.extend(label_name(key, &path.child("topologyKey"))),
+    errors.extend(own_label_keys(term, path));
+    let key = term.str_at(&["topologyKey"]).unwrap_or_default();
+    if key.is_empty() {
+        errors.push(Error::required(&path.child("topologyKey"), "can not be empty"));
     }
+    errors.extend(label_name(key, &path.child("topologyKey")));
     errors
 }
 
@@ -157,7 +198,12 @@ fn toleration(toleration: &Value, path: &Path) -> Errors {
         errors.push(Error::invalid(&path.child("effect"), effect, detail));
     }
     match operator {
-        "Equal" | "" => errors.extend(text(names::is_label_value, value, &path.child("operator"))),
+        "Equal" | "" => {
+            let problems = names::is_label_value(value);
+            if !problems.is_empty() {
+                errors.push(Error::invalid(&path.child("operator"), value, problems.join(";")));
+            }
+        }
         "Exists" if !value.is_empty() => {
             let detail = "value must be empty when `operator` is 'Exists'";
             errors.push(Error::invalid(&path.child("operator"), value, detail));

@@ -3,14 +3,20 @@
 use std::sync::LazyLock;
 
 use machinery::field::{Error, Errors, Path};
-use machinery::{Value, names};
+use machinery::{Value, names, value};
 use regex::Regex;
 
+use super::containers::local_path;
 use super::filled;
-use crate::validate::{one_of, required};
+use crate::validate::one_of;
 
 const SYSCTL: &str = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 const SYSCTL_MAX_LENGTH: usize = 253;
+/// The longest path of a profile.
+const MAX_PROFILE_BYTES: usize = 4095;
+/// Sysctls that belong to the namespaces that a pod may share with the node.
+const NET_SYSCTLS: &str = "net.";
+const IPC_SYSCTLS: [&str; 3] = ["kernel.shm", "kernel.msg", "fs.mqueue."];
 
 /// What is wrong with the security context of a pod.
 pub(super) fn pod(spec: &Value, spec_path: &Path) -> Errors {
@@ -29,23 +35,29 @@ pub(super) fn pod(spec: &Value, spec_path: &Path) -> Errors {
         let detail = "ShareProcessNamespace and HostPID cannot both be enabled";
         errors.push(Error::invalid(&path.child("shareProcessNamespace"), true, detail));
     }
-    errors.extend(sysctls(context.items_at(&["sysctls"]), &path.child("sysctls")));
+    errors.extend(sysctls(spec, context.items_at(&["sysctls"]), &path.child("sysctls")));
     let policy = filled(context, "fsGroupChangePolicy");
     errors.extend(policy.and_then(|p| one_of(p, &["Always", "OnRootMismatch"], &path.child("fsGroupChangePolicy"))));
     errors.extend(profiles(context, &path));
     let policy = filled(context, "supplementalGroupsPolicy");
     errors.extend(policy.and_then(|p| one_of(p, &["Merge", "Strict"], &path.child("supplementalGroupsPolicy"))));
+    let policy = filled(context, "seLinuxChangePolicy");
+    errors.extend(policy.and_then(|p| one_of(p, &["MountOption", "Recursive"], &path.child("seLinuxChangePolicy"))));
     errors
 }
 
 /// What is wrong with the security context of a container.
-pub(super) fn container(context: Option<&Value>, path: &Path) -> Errors {
+pub(super) fn container(context: Option<&Value>, spec: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let Some(context) = context.filter(|context| !context.is_null()) else { return errors };
     errors.extend(user(context, "runAsUser", path));
     errors.extend(user(context, "runAsGroup", path));
     let mount = filled(context, "procMount");
     errors.extend(mount.and_then(|m| one_of(m, &["Default", "Unmasked"], &path.child("procMount"))));
+    if mount == Some("Unmasked") && spec.bool_at(&["hostUsers"]) != Some(false) {
+        let detail = "`hostUsers` must be false to use `Unmasked`";
+        errors.push(Error::invalid(&path.child("procMount"), "Unmasked", detail));
+    }
     errors.extend(profiles(context, path));
     if context.bool_at(&["allowPrivilegeEscalation"]) == Some(false) {
         if context.bool_at(&["privileged"]) == Some(true) {
@@ -76,7 +88,7 @@ fn user(context: &Value, field: &str, path: &Path) -> Errors {
     names::is_user_id(id).into_iter().map(|m| Error::invalid(&path.child(field), id, m)).collect()
 }
 
-fn sysctls(all: &[Value], path: &Path) -> Errors {
+fn sysctls(spec: &Value, all: &[Value], path: &Path) -> Errors {
     static PATTERN: LazyLock<Regex> = LazyLock::new(|| Regex::new(SYSCTL).expect("a constant pattern, used by a test"));
     let mut errors = Errors::new();
     for (i, sysctl) in all.iter().enumerate() {
@@ -90,8 +102,24 @@ fn sysctls(all: &[Value], path: &Path) -> Errors {
         } else if all[..i].iter().any(|other| other.str_at(&["name"]) == Some(name)) {
             errors.push(Error::duplicate(&path, name));
         }
+        errors.extend(host_sysctl(spec, name, &path));
     }
     errors
+}
+
+/// A sysctl of a namespace that is the node's.
+fn host_sysctl(spec: &Value, name: &str, path: &Path) -> Option<Error> {
+    let dotted = name.replace('/', ".");
+    let shared = |field: &str| spec.bool_at(&[field]) == Some(true);
+    let ipc = dotted == "kernel.sem" || IPC_SYSCTLS.iter().any(|prefix| dotted.starts_with(prefix));
+    let field = if dotted.starts_with(NET_SYSCTLS) && shared("hostNetwork") {
+        "hostNetwork"
+    } else if ipc && shared("hostIPC") {
+        "hostIPC"
+    } else {
+        return None;
+    };
+    Some(Error::invalid(path, name, format!("may not be specified when '{field}' is true")))
 }
 
 fn profiles(context: &Value, path: &Path) -> Errors {
@@ -100,20 +128,43 @@ fn profiles(context: &Value, path: &Path) -> Errors {
         let Some(profile) = context.get(field).filter(|profile| !profile.is_null()) else { continue };
         let path = path.child(field);
         let kind = profile.str_at(&["type"]).unwrap_or_default();
-        let local = filled(profile, "localhostProfile");
-        let local_path = path.child("localhostProfile");
         match kind {
-            "Localhost" => {
-                errors.extend(required(local, &local_path, &format!("must be set when {words} type is Localhost")));
-            }
-            "RuntimeDefault" | "Unconfined" => {
-                if let Some(local) = local {
-                    let detail = format!("can only be set when {words} type is Localhost");
-                    errors.push(Error::invalid(&local_path, local, detail));
-                }
-            }
-            "" => errors.push(Error::required(&path.child("type"), "type is required when seccompProfile is set")),
+            "" => errors.push(Error::required(&path.child("type"), format!("type is required when {field} is set"))),
             _ => errors.extend(one_of(kind, &["Localhost", "RuntimeDefault", "Unconfined"], &path.child("type"))),
+        }
+        let local = profile.str_at(&["localhostProfile"]);
+        let local_path = path.child("localhostProfile");
+        match (kind, local) {
+            ("Localhost", local) => errors.extend(local_profile(local, words, &local_path)),
+            ("RuntimeDefault" | "Unconfined", Some(local)) if words == "AppArmor" => {
+                let detail = "can only be set when AppArmor type is Localhost";
+                errors.push(Error::invalid(&local_path, local, detail));
+            }
+            (_, Some(local)) if words == "seccomp" => {
+                let shown = value!({"Type": kind, "LocalhostProfile": local});
+                errors.push(Error::invalid(&local_path, shown, "can only be set when seccomp type is Localhost"));
+            }
+            _ => {}
+        }
+    }
+    errors
+}
+
+fn local_profile(profile: Option<&str>, words: &str, path: &Path) -> Errors {
+    let missing = format!("must be set when {words} type is Localhost");
+    let mut errors = Errors::new();
+    match profile {
+        None => errors.push(Error::required(path, missing)),
+        Some(profile) if words == "seccomp" => errors.extend(local_path(profile, path)),
+        Some(profile) => {
+            if profile.trim() != profile {
+                errors.push(Error::invalid(path, profile, "must not be padded with whitespace"));
+            } else if profile.is_empty() {
+                errors.push(Error::required(path, missing));
+            }
+            if profile.len() > MAX_PROFILE_BYTES {
+                errors.push(Error::too_long(path, MAX_PROFILE_BYTES));
+            }
         }
     }
     errors

@@ -1,15 +1,56 @@
 //! Volumes: one source each, and what a source asks for.
 
 use machinery::field::{Error, Errors, Path};
-use machinery::{Object, Value, names};
+use machinery::{Value, meta, names};
 
 use super::containers::{local_path, no_back_steps};
+use super::vendor_volumes::{self, Owner, needs};
 use super::{env, filled};
 use crate::pod_spec::quantity;
-use crate::validate::{one_of, required, text};
+use crate::validate::metadata::{annotations, labels};
+use crate::validate::selector::label_selector;
+use crate::validate::{csi_driver_name, one_of, required, text};
 
+/// The sources in the order of the checks: the first one that is there is looked at, the others are too many.
+const ORDER: [&str; 30] = [
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "flocker",
+    "downwardAPI",
+    "fc",
+    "configMap",
+    "azureFile",
+    "flexVolume",
+    "quobyte",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+];
 /// File modes have nine bits, with setuid and the like twelve.
 const MAX_FILE_MODE: i64 = 0o777;
+/// The longest `NAME:INITIATOR` of an iSCSI volume.
+const MAX_INITIATOR_BYTES: usize = 64;
+/// What a projected volume may be made of.
+const PROJECTED: [&str; 6] =
+    ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"];
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 
@@ -34,31 +75,32 @@ pub(super) fn volumes(spec: &Value, path: &Path) -> Errors {
 }
 
 fn source(volume: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let mut count = 0;
-    for (kind, source) in volume.as_object().into_iter().flat_map(Object::iter) {
-        if kind == "name" || source.is_null() {
-            continue;
+    let present = |kind: &&&str| volume.get(kind).is_some_and(|source| !source.is_null());
+    let mut sources = ORDER.iter().filter(present);
+    let Some(kind) = sources.next() else {
+        return vec![Error::required(path, "must specify a volume type")];
+    };
+    let mut errors = one(kind, volume.get(kind).unwrap_or(&Value::Null), Owner::Pod, &path.child(kind));
+    if *kind == "iscsi"
+        && let Some(initiator) = volume.str_at(&["iscsi", "initiatorName"])
+    {
+        let whole = format!("{}:{initiator}", volume.str_at(&["name"]).unwrap_or_default());
+        if whole.len() > MAX_INITIATOR_BYTES {
+            let detail = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
+            errors.push(Error::invalid(&path.child("iscsi.initiatorName"), whole, detail));
         }
-        if count > 0 {
-            errors.push(Error::forbidden(&path.child(kind), "may not specify more than 1 volume type"));
-            continue;
-        }
-        count += 1;
-        errors.extend(one(kind, source, &path.child(kind)));
     }
-    if count == 0 {
-        errors.push(Error::required(path, "must specify a volume type"));
-    }
+    errors.extend(sources.map(|kind| Error::forbidden(&path.child(kind), "may not specify more than 1 volume type")));
     errors
 }
 
-/// What is wrong with a volume source; kinds of volumes that clouds and vendors bring need their names only.
+/// What is wrong with a volume source.
 #[must_use]
-pub fn one(kind: &str, source: &Value, path: &Path) -> Errors {
+pub fn one(kind: &str, source: &Value, owner: Owner<'_>, path: &Path) -> Errors {
     match kind {
         "emptyDir" => empty_dir(source, path),
         "hostPath" => host_path(source, path),
+        "gitRepo" => git_repository(source, path),
         "secret" => {
             let mut errors: Errors = needs(source, &["secretName"], path);
             errors.extend(files(source, path));
@@ -72,35 +114,24 @@ pub fn one(kind: &str, source: &Value, path: &Path) -> Errors {
         "downwardAPI" => downward(source, path),
         "projected" => projected(source, path),
         "persistentVolumeClaim" => needs(source, &["claimName"], path),
-        "nfs" => nfs(source, path),
-        "iscsi" => needs(source, &["targetPortal", "iqn"], path),
         "csi" => csi(source, path),
         "ephemeral" => ephemeral(source, path),
-        "glusterfs" => needs(source, &["endpoints", "path"], path),
-        "cephfs" => needs_items(source, "monitors", path),
-        "rbd" => {
-            let mut errors = needs_items(source, "monitors", path);
-            errors.extend(needs(source, &["image"], path));
+        "image" => {
+            let mut errors = needs(source, &["reference"], path);
+            let policy = filled(source, "pullPolicy");
+            let known = ["Always", "IfNotPresent", "Never"];
+            errors.extend(policy.and_then(|p| one_of(p, &known, &path.child("pullPolicy"))));
             errors
         }
-        "image" => {
-            let policy = filled(source, "pullPolicy");
-            policy
-                .and_then(|p| one_of(p, &["Always", "IfNotPresent", "Never"], &path.child("pullPolicy")))
-                .into_iter()
-                .collect()
-        }
-        _ => Errors::new(),
+        kind => vendor_volumes::check(kind, source, owner, path),
     }
 }
 
-fn needs(source: &Value, fields: &[&str], path: &Path) -> Errors {
-    fields.iter().filter_map(|field| required(source.str_at(&[field]), &path.child(field), "")).collect()
-}
-
-fn needs_items(source: &Value, field: &str, path: &Path) -> Errors {
-    let none = source.items_at(&[field]).is_empty();
-    none.then(|| Error::required(&path.child(field), "")).into_iter().collect()
+fn git_repository(source: &Value, path: &Path) -> Errors {
+    let mut errors = needs(source, &["repository"], path);
+    let directory = source.str_at(&["directory"]).unwrap_or_default();
+    errors.extend(local_path(directory, &path.child("directory")));
+    errors
 }
 
 fn empty_dir(source: &Value, path: &Path) -> Errors {
@@ -108,10 +139,6 @@ fn empty_dir(source: &Value, path: &Path) -> Errors {
     let limit = source.get("sizeLimit").and_then(quantity);
     if limit.is_some_and(|limit| limit.sign() < 0) {
         errors.push(Error::forbidden(&path.child("sizeLimit"), "SizeLimit field must be a valid resource quantity"));
-    }
-    let medium = source.str_at(&["medium"]).unwrap_or_default();
-    if !matches!(medium, "" | "Memory" | "HugePages") && !medium.starts_with("HugePages-") {
-        errors.push(Error::not_supported(&path.child("medium"), medium, &["", "HugePages", "Memory"]));
     }
     errors
 }
@@ -129,6 +156,12 @@ fn host_path(source: &Value, path: &Path) -> Errors {
 
 fn files(source: &Value, path: &Path) -> Errors {
     let mut errors: Errors = mode(source, "defaultMode", path).into_iter().collect();
+    errors.extend(items(source, path));
+    errors
+}
+
+fn items(source: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
     for (i, item) in source.items_at(&["items"]).iter().enumerate() {
         let path = path.child("items").index(i);
         errors.extend(required(item.str_at(&["key"]), &path.child("key"), ""));
@@ -142,14 +175,17 @@ fn file_path(item: &Value, path: &Path) -> Errors {
     let field = path.child("path");
     match filled(item, "path") {
         None => vec![Error::required(&field, "")],
-        Some(place) => {
-            let mut errors = local_path(place, &field);
-            if place.starts_with("..") && !place.starts_with("../") && place != ".." {
-                errors.push(Error::invalid(&field, place, "must not start with '..'"));
-            }
-            errors
-        }
+        Some(place) => non_reserved_path(place, &field),
     }
+}
+
+/// A path below where it starts that also leaves `..data` and the like to the kubelet.
+fn non_reserved_path(place: &str, path: &Path) -> Errors {
+    let mut errors = local_path(place, path);
+    if place.starts_with("..") && !place.starts_with("../") {
+        errors.push(Error::invalid(path, place, "must not start with '..'"));
+    }
+    errors
 }
 
 fn mode(object: &Value, field: &str, path: &Path) -> Option<Error> {
@@ -160,61 +196,91 @@ fn mode(object: &Value, field: &str, path: &Path) -> Option<Error> {
 
 fn downward(source: &Value, path: &Path) -> Errors {
     let mut errors: Errors = mode(source, "defaultMode", path).into_iter().collect();
-    for (i, item) in source.items_at(&["items"]).iter().enumerate() {
-        let path = path.child("items").index(i);
-        errors.extend(file_path(item, &path));
-        let [field, resource] = ["fieldRef", "resourceFieldRef"].map(|name| item.get(name).filter(|r| !r.is_null()));
-        match (field, resource) {
-            (Some(reference), other) => {
-                errors.extend(env::field_reference(reference, false, &path.child("fieldRef")));
-                if other.is_some() {
-                    let detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
-                    errors.push(Error::invalid(&path, "resource", detail));
-                }
-            }
-            (None, Some(reference)) => {
-                errors.extend(env::resource_reference(reference, true, &path.child("resourceFieldRef")));
-            }
-            (None, None) => {
-                errors
-                    .push(Error::required(&path.child("fieldRef"), "one of fieldRef and resourceFieldRef is required"));
+    // Upstream's paths name no index here.
+    errors.extend(source.items_at(&["items"]).iter().flat_map(|item| downward_file(item, path)));
+    errors
+}
+
+fn downward_file(item: &Value, path: &Path) -> Errors {
+    let mut errors = file_path(item, path);
+    let [field, resource] = ["fieldRef", "resourceFieldRef"].map(|name| item.get(name).filter(|r| !r.is_null()));
+    match (field, resource) {
+        (Some(reference), other) => {
+            errors.extend(env::field_reference(reference, false, &path.child("fieldRef")));
+            if other.is_some() {
+                let detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
+                errors.push(Error::invalid(path, "resource", detail));
             }
         }
-        errors.extend(mode(item, "mode", &path));
+        (None, Some(reference)) => {
+            errors.extend(env::resource_reference(reference, true, &path.child("resourceFieldRef")));
+        }
+        (None, None) => {
+            errors.push(Error::required(path, "one of fieldRef and resourceFieldRef is required"));
+        }
     }
+    errors.extend(mode(item, "mode", path));
     errors
 }
 
 fn projected(source: &Value, path: &Path) -> Errors {
     let mut errors: Errors = mode(source, "defaultMode", path).into_iter().collect();
+    let mut paths: Vec<String> = Vec::new();
     for (i, part) in source.items_at(&["sources"]).iter().enumerate() {
-        let path = path.child("sources").index(i);
-        let mut count = 0;
-        for (kind, inner) in part.as_object().into_iter().flat_map(Object::iter).filter(|(_, inner)| !inner.is_null()) {
-            let path = path.child(kind);
-            if count > 0 {
-                errors.push(Error::forbidden(&path, "may not specify more than 1 volume type"));
-            }
-            count += 1;
-            errors.extend(match kind.as_str() {
-                "secret" | "configMap" => {
-                    let mut errors = needs(inner, &["name"], &path);
-                    errors.extend(files(inner, &path));
-                    errors
-                }
-                "downwardAPI" => downward(inner, &path),
-                "serviceAccountToken" => token(inner, &path),
-                _ => Errors::new(),
-            });
+        let source_path = path.child("sources").index(i);
+        let present = |kind: &&str| part.get(kind).is_some_and(|inner| !inner.is_null());
+        let kinds: Vec<&str> = PROJECTED.into_iter().filter(present).collect();
+        for kind in &kinds {
+            let inner = part.get(kind).unwrap_or(&Value::Null);
+            errors.extend(projection(kind, inner, path, &source_path.child(kind)));
+            errors.extend(conflicts(kind, inner, &mut paths, path));
         }
-        if count == 0 {
-            errors.push(Error::required(&path, "must specify a volume source"));
+        if kinds.len() > 1 {
+            errors.push(Error::forbidden(&source_path, "may not specify more than 1 volume type per source"));
         }
     }
     errors
 }
 
-fn token(source: &Value, path: &Path) -> Errors {
+fn projection(kind: &str, inner: &Value, volume: &Path, path: &Path) -> Errors {
+    match kind {
+        "secret" | "configMap" => {
+            let mut errors = needs(inner, &["name"], path);
+            errors.extend(items(inner, path));
+            errors
+        }
+        "downwardAPI" => inner.items_at(&["items"]).iter().flat_map(|item| downward_file(item, path)).collect(),
+        "serviceAccountToken" => token(inner, volume, path),
+        "clusterTrustBundle" => trust_bundle(inner, path),
+        _ => pod_certificate(inner, path),
+    }
+}
+
+/// Files of all sources lie in one directory: no name may come twice.
+fn conflicts(kind: &str, inner: &Value, paths: &mut Vec<String>, volume: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let own = |item: &Value| filled(item, "path").map(str::to_owned);
+    let files: Vec<String> = match kind {
+        "secret" | "configMap" | "downwardAPI" => inner.items_at(&["items"]).iter().filter_map(own).collect(),
+        "clusterTrustBundle" => own(inner).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    for file in files {
+        if paths.contains(&file) {
+            let shown = if kind == "secret" || kind == "configMap" {
+                inner.str_at(&["name"]).unwrap_or_default()
+            } else {
+                &file
+            };
+            errors.push(Error::invalid(volume, shown, "conflicting duplicate paths"));
+        } else {
+            paths.push(file);
+        }
+    }
+    errors
+}
+
+fn token(source: &Value, volume: &Path, path: &Path) -> Errors {
     let mut errors = Errors::new();
     if let Some(seconds) = source.int_at(&["expirationSeconds"]) {
         let field = path.child("expirationSeconds");
@@ -224,24 +290,66 @@ fn token(source: &Value, path: &Path) -> Errors {
             errors.push(Error::invalid(&field, seconds, "may not specify a duration larger than 2^32 seconds"));
         }
     }
+    // Upstream names the volume's path here, not the source's.
+    errors.extend(file_path(source, volume));
+    errors
+}
+
+fn trust_bundle(source: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    match (source.str_at(&["name"]), source.str_at(&["signerName"])) {
+        (Some(_), Some(_)) => {
+            let detail = "only one of name and signerName may be used";
+            errors.push(Error::invalid(path, source.clone(), detail));
+        }
+        (Some(name), None) => {
+            if name.is_empty() {
+                errors.push(Error::required(&path.child("name"), "must be a valid object name"));
+            }
+            let problems = names::is_dns1123_subdomain(name.rsplit(':').next().unwrap_or(name));
+            errors.extend(problems.into_iter().map(|m| {
+                Error::invalid(&path.child("name"), name, format!("not a valid clustertrustbundlename: {m}"))
+            }));
+            if let Some(selector) = source.get("labelSelector").filter(|selector| !selector.is_null()) {
+                let detail = "labelSelector must be unset if name is specified";
+                errors.push(Error::invalid(&path.child("labelSelector"), selector.clone(), detail));
+            }
+        }
+        (None, Some(signer)) => {
+            if signer.is_empty() {
+                errors.push(Error::required(&path.child("signerName"), "must be a valid signer name"));
+            }
+            errors.extend(label_selector(source.get("labelSelector"), &path.child("labelSelector")));
+        }
+        (None, None) => errors.push(Error::required(path, "either name or signerName must be specified")),
+    }
     errors.extend(file_path(source, path));
     errors
 }
 
-fn nfs(source: &Value, path: &Path) -> Errors {
-    let mut errors = needs(source, &["server", "path"], path);
-    let place = source.str_at(&["path"]).unwrap_or_default();
-    if !place.starts_with('/') {
-        errors.push(Error::invalid(&path.child("path"), place, "must be an absolute path"));
+fn pod_certificate(source: &Value, path: &Path) -> Errors {
+    let mut errors = needs(source, &["signerName"], path);
+    let kinds = ["ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519", "RSA3072", "RSA4096"];
+    let kind = source.str_at(&["keyType"]).unwrap_or_default();
+    errors.extend(one_of(kind, &kinds, &path.child("keyType")));
+    for field in ["credentialBundlePath", "keyPath", "certificateChainPath"] {
+        if let Some(place) = filled(source, field) {
+            errors.extend(non_reserved_path(place, &path.child(field)));
+        }
     }
     errors
 }
 
 fn csi(source: &Value, path: &Path) -> Errors {
-    match filled(source, "driver") {
-        None => vec![Error::required(&path.child("driver"), "")],
-        Some(driver) => text(names::is_dns1123_subdomain, driver, &path.child("driver")).collect(),
+    let mut errors = csi_driver_name(source.str_at(&["driver"]).unwrap_or_default(), &path.child("driver"));
+    if let Some(reference) = source.get("nodePublishSecretRef").filter(|reference| !reference.is_null()) {
+        match filled(reference, "name") {
+            None => errors.push(Error::required(&path.child("nodePublishSecretRef.name"), "")),
+            // Upstream's path leaves the reference out.
+            Some(name) => errors.extend(text(names::is_dns1123_subdomain, name, &path.child("name"))),
+        }
     }
+    errors
 }
 
 fn ephemeral(source: &Value, path: &Path) -> Errors {
@@ -249,6 +357,10 @@ fn ephemeral(source: &Value, path: &Path) -> Errors {
     let Some(template) = source.get("volumeClaimTemplate").filter(|template| !template.is_null()) else {
         return vec![Error::required(&path, "")];
     };
+    let metadata = path.child("metadata");
+    let mut errors = annotations(meta::annotations(template), &metadata.child("annotations"));
+    errors.extend(labels(meta::labels(template), &metadata.child("labels")));
     let spec = template.get("spec").unwrap_or(&Value::Null);
-    crate::core::persistent_volume_claim::claim_spec(spec, &path.child("spec"))
+    errors.extend(crate::core::persistent_volume_claim::claim_spec(spec, &path.child("spec")));
+    errors
 }

@@ -1,0 +1,180 @@
+//! The status of a pod: its addresses in the old field and the new, and what may not be written.
+
+use machinery::field::{Error, Errors, Path};
+use machinery::{Value, meta, names, value};
+
+use crate::kind::{Context, keep, keep_spec};
+use crate::validate::{ip, text};
+
+/// Conditions that Kubernetes itself writes.
+const SYSTEM_CONDITIONS: [&str; 3] = ["PodScheduled", "Ready", "Initialized"];
+
+/// The old field for an address is the first of the list; where they differ, an old client wrote the old field.
+pub(super) fn default(pod: &mut Value) {
+    let old = pod.str_at(&["status", "podIP"]).filter(|ip| !ip.is_empty()).map(str::to_owned);
+    let first = pod.items_at(&["status", "podIPs"]).first().and_then(|ip| ip.str_at(&["ip"])).map(str::to_owned);
+    match (old, first) {
+        (Some(old), first) if first.as_ref() != Some(&old) => {
+            pod.set_at(&["status", "podIPs"], Value::Array(vec![value!({"ip": old})]));
+        }
+        (None, Some(first)) => pod.set_at(&["status", "podIP"], first),
+        _ => {}
+    }
+}
+
+/// Puts back what a write of the status may not touch.
+pub(super) fn prepare(new: &mut Value, old: &Value, _: &Context<'_>) {
+    keep_spec(new, old);
+    meta::set_deletion_timestamp(new, None);
+    keep(new, old, &["metadata", "deletionTimestamp"]);
+    keep(new, old, &["metadata", "ownerReferences"]);
+    if new.at(&["status", "qosClass"]).is_none() {
+        keep(new, old, &["status", "qosClass"]);
+    }
+}
+
+/// What is wrong with a written status.
+pub(super) fn validate(new: &Value, old: &Value) -> Errors {
+    let path = Path::new("status");
+    let mut errors = conditions(new);
+    let nominated = |pod: &Value| pod.str_at(&["status", "nominatedNodeName"]).unwrap_or_default().to_owned();
+    if nominated(new) != nominated(old) && !nominated(new).is_empty() {
+        let node = nominated(new);
+        errors.extend(text(names::is_dns1123_subdomain, &node, &path.child("nominatedNodeName")));
+    }
+    let class = |pod: &Value| pod.at(&["status", "qosClass"]).cloned();
+    errors.extend(crate::strategy::immutable(class(new).as_ref(), class(old).as_ref(), &path.child("qosClass")));
+    let policy = old.str_at(&["spec", "restartPolicy"]).unwrap_or("Always");
+    errors.extend(transitions(new, old, "containerStatuses", policy));
+    errors.extend(transitions(new, old, "initContainerStatuses", policy));
+    errors.extend(transitions(new, old, "ephemeralContainerStatuses", "Never"));
+    errors.extend(claims(new, &path.child("resourceClaimStatuses")));
+    errors.extend(addresses(new.items_at(&["status", "podIPs"]), &path.child("podIPs")));
+    errors.extend(host_addresses(new, &path.child("hostIPs")));
+    errors
+}
+
+fn conditions(pod: &Value) -> Errors {
+    let path = Path::new("metadata.conditions");
+    let mut errors = Errors::new();
+    for (i, condition) in pod.items_at(&["status", "conditions"]).iter().enumerate() {
+        let kind = condition.str_at(&["type"]).unwrap_or_default();
+        if !SYSTEM_CONDITIONS.contains(&kind) {
+            errors.extend(text(names::is_qualified_name, kind, &path.index(i).child("Type")));
+        }
+    }
+    errors
+}
+
+/// A container that has ended for good may not run again in the status.
+fn transitions(new: &Value, old: &Value, list: &str, policy: &str) -> Errors {
+    let path = Path::new("status").child(list);
+    let mut errors = Errors::new();
+    if policy == "Always" {
+        return errors;
+    }
+    let is_sidecar = |name: Option<&str>| {
+        let mut all = old.items_at(&["spec", "initContainers"]).iter();
+        list == "initContainerStatuses" && all.any(|c| c.str_at(&["name"]) == name && crate::pod_spec::is_sidecar(c))
+    };
+    for (i, before) in old.items_at(&["status", list]).iter().enumerate() {
+        let name = before.str_at(&["name"]);
+        let Some(ended) = before.at(&["state", "terminated"]).filter(|state| !state.is_null()) else { continue };
+        let failed = ended.int_at(&["exitCode"]).unwrap_or_default() != 0;
+        if (failed && policy == "OnFailure") || is_sidecar(name) {
+            continue;
+        }
+        let again = |after: &&Value| {
+            after.str_at(&["name"]) == name && after.at(&["state", "terminated"]).is_none_or(Value::is_null)
+        };
+        for _ in new.items_at(&["status", list]).iter().filter(again) {
+            let detail = "may not be transitioned to non-terminated state";
+            errors.push(Error::forbidden(&path.index(i).child("state"), detail));
+        }
+    }
+    errors
+}
+
+fn claims(pod: &Value, path: &Path) -> Errors {
+    let all = pod.items_at(&["status", "resourceClaimStatuses"]);
+    let mut errors = Errors::new();
+    for (i, status) in all.iter().enumerate() {
+        let path = path.index(i).child("name");
+        let name = status.str_at(&["name"]).unwrap_or_default();
+        if !pod.items_at(&["spec", "resourceClaims"]).iter().any(|claim| claim.str_at(&["name"]) == Some(name)) {
+            let detail = "must match the name of an entry in `spec.resourceClaims`";
+            errors.push(Error::invalid(&path, name, detail));
+        }
+        if all[..i].iter().any(|other| other.str_at(&["name"]) == Some(name)) {
+            errors.push(Error::duplicate(&path, name));
+        }
+        if let Some(claim) = status.str_at(&["resourceClaimName"]) {
+            errors.extend(text(names::is_dns1123_subdomain, claim, &path));
+        }
+    }
+    errors
+}
+
+/// At most one address of each family, none twice.
+fn addresses(all: &[Value], path: &Path) -> Errors {
+    let address = |item: &Value| item.str_at(&["ip"]).unwrap_or_default().to_owned();
+    let texts: Vec<String> = all.iter().map(address).collect();
+    let mut errors: Errors = texts.iter().enumerate().flat_map(|(i, text)| ip(text, &path.index(i))).collect();
+    if all.len() < 2 {
+        return errors;
+    }
+    let four: Vec<bool> = texts.iter().filter_map(|text| Some(names::parse_ip(text)?.is_ipv4())).collect();
+    if all.len() > 2 || (four != [true, false] && four != [false, true]) {
+        let shown = all.iter().map(|item| value!({"IP": (address(item))})).collect();
+        let detail = "may specify no more than one IP for each IP family";
+        errors.push(Error::invalid(path, Value::Array(shown), detail));
+    }
+    for (i, text) in texts.iter().enumerate().filter(|(i, text)| texts[..*i].contains(text)) {
+        errors.push(Error::duplicate(&path.index(i), value!({"IP": (text.as_str())})));
+    }
+    errors
+}
+
+fn host_addresses(pod: &Value, path: &Path) -> Errors {
+    let all = pod.items_at(&["status", "hostIPs"]);
+    let Some(first) = all.first() else { return Errors::new() };
+    let first = first.str_at(&["ip"]).unwrap_or_default();
+    let mut errors = Errors::new();
+    if pod.str_at(&["status", "hostIP"]).unwrap_or_default() != first {
+        errors.push(Error::invalid(&path.index(0).child("ip"), first, "must be equal to `hostIP`"));
+    }
+    errors.extend(addresses(all, path));
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machinery::field;
+
+    #[test]
+    fn the_old_address_follows_the_list() {
+        let of = |status: Value| {
+            let mut pod = Value::object();
+            pod.set_at(&["status"], status);
+            default(&mut pod);
+            serde_json::to_string(pod.get("status").unwrap()).unwrap()
+        };
+        assert_eq!(
+            of(value!({"podIPs": [{"ip": "10.0.0.1"}]})),
+            r#"{"podIPs":[{"ip":"10.0.0.1"}],"podIP":"10.0.0.1"}"#
+        );
+        assert_eq!(of(value!({"podIP": "10.0.0.1"})), r#"{"podIP":"10.0.0.1","podIPs":[{"ip":"10.0.0.1"}]}"#);
+        assert_eq!(
+            of(value!({"podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.1"}]})),
+            r#"{"podIP":"10.0.0.2","podIPs":[{"ip":"10.0.0.2"}]}"#
+        );
+    }
+
+    #[test]
+    fn one_address_a_family() {
+        let pod = value!({"status": {"hostIP": "10.0.0.9", "hostIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.1"}]}});
+        expect_test::expect![[r#"[status.hostIPs[0].ip: Invalid value: "10.0.0.1": must be equal to `hostIP`, status.hostIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"10.0.0.1"}]: may specify no more than one IP for each IP family, status.hostIPs[1]: Duplicate value: {"IP":"10.0.0.1"}]"#]]
+            .assert_eq(&field::aggregate(&validate(&pod, &pod)));
+    }
+}
