@@ -5,6 +5,9 @@
 
 use std::sync::LazyLock;
 
+pub mod admissionregistration;
+pub mod apiextensions;
+pub mod apiregistration;
 pub mod apps;
 pub mod authentication;
 pub mod authorization;
@@ -14,6 +17,8 @@ pub mod certificates;
 pub mod coordination;
 pub mod core;
 pub mod discovery;
+pub mod flowcontrol;
+mod go_shape;
 pub mod kind;
 pub mod networking;
 pub mod node;
@@ -21,6 +26,7 @@ pub mod pod_spec;
 pub mod policy;
 pub mod quota;
 pub mod rbac;
+pub mod resource;
 pub mod scheduling;
 pub mod storage;
 pub mod strategy;
@@ -33,6 +39,7 @@ pub use table::{Column, Describe};
 /// The kinds of each group and version, in discovery's order.
 static GROUPS: &[&[&Kind]] = &[
     core::ALL,
+    apiregistration::ALL,
     apps::ALL,
     &[&core::event::EVENTS_KIND],
     authentication::ALL,
@@ -44,10 +51,14 @@ static GROUPS: &[&[&Kind]] = &[
     policy::ALL,
     rbac::ALL,
     storage::ALL,
+    admissionregistration::ALL,
+    apiextensions::ALL,
     scheduling::ALL,
     coordination::ALL,
     node::ALL,
     discovery::ALL,
+    resource::ALL,
+    flowcontrol::ALL,
 ];
 
 /// Every kind.

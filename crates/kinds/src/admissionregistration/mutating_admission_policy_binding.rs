@@ -1,0 +1,26 @@
+//! MutatingAdmissionPolicyBinding: where a mutating policy holds, and with which parameters.
+
+use machinery::Value;
+use machinery::field::{Errors, Path};
+
+use super::{REGISTRATION, policy, validating_admission_policy_binding};
+use crate::kind::{Generation, Kind};
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    kind: "MutatingAdmissionPolicyBinding",
+    plural: "mutatingadmissionpolicybindings",
+    storage: "mutatingadmissionpolicybindings",
+    schema: "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicyBinding",
+    columns: validating_admission_policy_binding::KIND.columns,
+    row: validating_admission_policy_binding::KIND.row,
+    generation: Generation::Of(&["spec"]),
+    default: |binding| policy::default_match(binding, &["spec", "matchResources"]),
+    validate: check,
+    validate_update: |new, _| check(new),
+    ..REGISTRATION
+};
+
+fn check(binding: &Value) -> Errors {
+    policy::check_binding(binding.get("spec").unwrap_or(&Value::Null), &Path::new("spec"))
+}

@@ -1,0 +1,31 @@
+//! MutatingWebhookConfiguration: webhooks that may change what is written.
+
+use machinery::Value;
+
+use super::{REGISTRATION, validating_webhook_configuration, webhook};
+use crate::kind::{Generation, Kind};
+use crate::pod_spec::default::{each, set};
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    kind: "MutatingWebhookConfiguration",
+    plural: "mutatingwebhookconfigurations",
+    storage: "mutatingwebhookconfigurations",
+    schema: "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
+    columns: validating_webhook_configuration::KIND.columns,
+    row: validating_webhook_configuration::KIND.row,
+    generation: Generation::Of(&["webhooks"]),
+    default,
+    validate: webhook::check,
+    validate_update: webhook::check_update,
+    ..REGISTRATION
+};
+
+fn default(configuration: &mut Value) {
+    webhook::default(configuration);
+    each(configuration, &["webhooks"], |hook| {
+        if let Some(hook) = hook.as_object_mut() {
+            set(hook, "reinvocationPolicy", || "Never".into());
+        }
+    });
+}

@@ -1,0 +1,19 @@
+//! The apiextensions.k8s.io group, v1: kinds that users define.
+//!
+//! Definitions are stored and checked as to names, versions, conversion and the shape of their schemas; rules of CEL and
+//! default values are not looked into.
+
+use crate::Kind;
+
+mod approval;
+mod column;
+mod conversion;
+pub mod custom_resource_definition;
+mod names;
+mod pattern;
+mod schema;
+mod spec;
+mod structural;
+
+/// The group's kinds, in discovery's order.
+pub static ALL: &[&Kind] = &[&custom_resource_definition::KIND];

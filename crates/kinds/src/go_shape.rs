@@ -1,0 +1,92 @@
+//! Values as Go prints the server's own structs into messages: names in capitals, nothing left out.
+//!
+//! Some messages show a whole part of an object in the form that the original server keeps in memory. It differs from
+//! the API's: fields have Go's names, absent pointers, lists and maps are `null`, absent texts and numbers are zero.
+
+use machinery::schema::{Field, Kind, Message, Type, message};
+use machinery::{Object, Value};
+
+/// The value of the message `name` as messages show it.
+#[must_use]
+pub fn shown(name: &str, value: &Value) -> Value {
+    message(name).map_or_else(|| value.clone(), |message| of_message(message, Some(value)))
+}
+
+fn of_message(message: &Message, value: Option<&Value>) -> Value {
+    // What upstream's libraries share keeps its JSON form in memory.
+    if message.name.starts_with("io.k8s.apimachinery.") {
+        return value.cloned().unwrap_or_else(Value::object);
+    }
+    let mut object = Object::new();
+    for field in &message.fields {
+        let value = value.and_then(|value| value.get(&field.name)).filter(|value| !value.is_null());
+        object.push(go_name(message, field), of_field(field, value));
+    }
+    Value::Object(object)
+}
+
+fn of_field(field: &Field, value: Option<&Value>) -> Value {
+    match value {
+        None if field.pointer => Value::Null,
+        value => of_type(&field.kind, value),
+    }
+}
+
+fn of_type(kind: &Type, value: Option<&Value>) -> Value {
+    match (&kind.kind, value) {
+        (Kind::Message(reference), value) => of_message(reference.message(), value),
+        (Kind::List(list), Some(Value::Array(items))) => {
+            Value::Array(items.iter().map(|item| of_type(&list.item, Some(item))).collect())
+        }
+        (Kind::Map(map), Some(Value::Object(members))) => {
+            let mut all: Vec<_> = members.iter().collect();
+            all.sort_by_key(|(name, _)| name.as_str());
+            Value::Object(
+                all.into_iter().map(|(name, member)| (name.clone(), of_type(&map.value, Some(member)))).collect(),
+            )
+        }
+        (_, Some(value)) => value.clone(),
+        (Kind::String, None) => "".into(),
+        (Kind::Bool, None) => false.into(),
+        (Kind::Int32 | Kind::Int64 | Kind::Float | Kind::IntOrString, None) => 0.into(),
+        (Kind::Quantity, None) => "0".into(),
+        (_, None) => Value::Null,
+    }
+}
+
+/// Go's name of a field: the JSON name with a capital, words that are short for others all in capitals.
+fn go_name(message: &Message, field: &Field) -> String {
+    let name = field.name.as_str();
+    if message.short_name() == "DeviceAttribute" {
+        return format!("{}Value{}", capital(name.trim_end_matches('s')), if name.ends_with('s') { "s" } else { "" });
+    }
+    for (prefix, go) in
+        [("api", "API"), ("cel", "CEL"), ("uid", "UID"), ("ips", "IPs"), ("json", "JSON"), ("url", "URL")]
+    {
+        if let Some(rest) = name.strip_prefix(prefix)
+            && rest.chars().next().is_none_or(char::is_uppercase)
+        {
+            return format!("{go}{rest}");
+        }
+    }
+    capital(name)
+}
+
+fn capital(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machinery::{json, value};
+
+    #[test]
+    fn claims() {
+        let spec = value!({"devices": {"requests": [{"name": "r", "exactly": {
+            "deviceClassName": "x", "allocationMode": "ExactCount", "count": 1, "selectors": [{"cel": {"expression": "true"}}]}}]}});
+        expect_test::expect![[r#"{"Devices":{"Requests":[{"Name":"r","Exactly":{"DeviceClassName":"x","Selectors":[{"CEL":{"Expression":"true"}}],"AllocationMode":"ExactCount","Count":1,"AdminAccess":null,"Tolerations":null,"Capacity":null},"FirstAvailable":null}],"Constraints":null,"Config":null}}"#]]
+        .assert_eq(&json::to_string(&shown("io.k8s.api.resource.v1.ResourceClaimSpec", &spec)));
+    }
+}
