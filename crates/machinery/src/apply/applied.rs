@@ -85,7 +85,7 @@ fn apply_once(
         updated::disown(live, &new, write, &mut managers, Some(&identity), force).map_err(Error::Conflicts)?;
     let changes = !difference.is_empty();
     if let Some(owned) = managers.0.get_mut(&identity) {
-        owned.fields = updated::strip(&owned.fields);
+        owned.fields = updated::strip(std::mem::take(&mut owned.fields));
         owned.time = if changes { Some(write.time.into()) } else { time };
     }
     managers.drop_empty();

@@ -31,7 +31,7 @@ impl Difference {
 
     /// What came or changed.
     pub(super) fn changed(&self) -> Set {
-        self.modified.clone().union(&self.added)
+        if self.modified.is_empty() { self.added.clone() } else { self.modified.clone().union(&self.added) }
     }
 }
 
@@ -59,15 +59,18 @@ impl Place {
         }
     }
 
-    fn put(&mut self, element: Element, below: Self) {
-        // Most places differ in nothing or in one way, so the element is rarely copied.
-        if !below.removed.is_empty() {
-            self.removed.children.put(element.clone(), below.removed);
+    /// Adds what differs below a place; [`Self::settle`] follows.
+    fn push(&mut self, element: impl Fn() -> Element, below: Self) {
+        // Most places differ in nothing or in one way, so the element is rarely made.
+        let sides =
+            [(&mut self.added, below.added), (&mut self.removed, below.removed), (&mut self.modified, below.modified)];
+        for (side, below) in sides.into_iter().filter(|(_, below)| !below.is_empty()) {
+            side.children.push(element(), below);
         }
-        if !below.modified.is_empty() {
-            self.modified.children.put(element.clone(), below.modified);
-        }
-        self.added.children.put(element, below.added);
+    }
+
+    fn settle(&mut self) {
+        [&mut self.added, &mut self.removed, &mut self.modified].into_iter().for_each(|side| side.children.settle());
     }
 }
 
@@ -103,8 +106,9 @@ fn members(place: &mut Place, atom: Atom, old: Option<&Value>, new: Option<&Valu
     for name in old_names.chain(only_new) {
         let Some(shape) = atom.member(name) else { continue };
         let (old, new) = (old.and_then(|object| object.get(name)), new.and_then(|object| object.get(name)));
-        place.put(Element::Field(name.clone()), at(shape, old, new));
+        place.push(|| Element::Field(name.clone()), at(shape, old, new));
     }
+    place.settle();
 }
 
 fn items(place: &mut Place, kind: &Type, relation: &Relation, old: &[Value], new: &[Value]) {
@@ -112,11 +116,12 @@ fn items(place: &mut Place, kind: &Type, relation: &Relation, old: &[Value], new
     let new = grouped(kind, relation, new);
     let only_new: Vec<_> = new.iter().filter(|(element, _)| find(&old, element).is_empty()).collect();
     for (element, before) in old.iter() {
-        place.put(element.clone(), item(kind, before, find(&new, element)));
+        place.push(|| element.clone(), item(kind, before, find(&new, element)));
     }
     for (element, after) in only_new {
-        place.put(element.clone(), item(kind, &[], after));
+        place.push(|| element.clone(), item(kind, &[], after));
     }
+    place.settle();
 }
 
 type Groups<'v> = Vec<(Element, Vec<&'v Value>)>;

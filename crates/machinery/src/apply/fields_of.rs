@@ -36,8 +36,9 @@ fn at(shape: Shape, value: &Value) -> Node {
                 let mut below = at(shape, member);
                 let is_empty = member.is_null() || shape::object(Some(member)).is_some_and(crate::Object::is_empty);
                 below.member |= is_empty || !atom.declares(name);
-                node.children.put(Element::Field(name.clone()), below);
+                node.children.push(Element::Field(name.clone()), below);
             }
+            node.children.settle();
         }
     }
     node

@@ -20,6 +20,10 @@ mod updated;
 mod validate;
 
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod scenarios;
 
 pub use applied::apply;

@@ -1,13 +1,19 @@
 //! A set of fields: a tree of steps in which some places are members, and its form in `fieldsV1`.
 
-use std::collections::BTreeMap;
+//!
+//! A place has few others beside it, so they are a vector: a tree of maps took most of the time that a write's bookkeeping
+//! does.
+
+use std::cmp::Ordering;
 
 use super::element::Element;
 use crate::{Object, Value};
 
 /// What is in the set below one place.
+///
+/// Invariant: elements are in order and stand once, but between [`Self::push`] and [`Self::settle`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Set(BTreeMap<Element, Node>);
+pub struct Set(Vec<(Element, Node)>);
 
 /// One place: whether it is a member, and what is below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,26 +47,56 @@ impl Set {
 
     /// The places, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Element, &Node)> {
-        self.0.iter()
+        self.0.iter().map(|(element, node)| (element, node))
     }
 
     /// What is at a place.
     #[must_use]
     pub fn get(&self, element: &Element) -> Option<&Node> {
-        self.0.get(element)
+        self.place(element).ok().map(|at| &self.0[at].1)
     }
 
-    /// Puts something at a place where nothing was; nothing is not kept.
+    fn place(&self, element: &Element) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| other.cmp(element))
+    }
+
+    /// Puts something at a place where nothing was; nothing is not kept. For many in any order see [`Self::push`].
     pub fn put(&mut self, element: Element, node: Node) {
-        if !node.is_empty() {
-            self.0.insert(element, node);
+        if node.is_empty() {
+            return;
         }
+        match self.place(&element) {
+            Ok(at) => self.0[at].1 = node,
+            Err(at) => self.0.insert(at, (element, node)),
+        }
+    }
+
+    /// Adds a place without looking for its order; of one that is added twice the last counts. Nothing is not kept.
+    pub(super) fn push(&mut self, element: Element, node: Node) {
+        if !node.is_empty() {
+            self.0.push((element, node));
+        }
+    }
+
+    /// Brings what was pushed into order.
+    pub(super) fn settle(&mut self) {
+        if self.0.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return;
+        }
+        self.0.reverse();
+        self.0.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.0.dedup_by(|(a, _), (b, _)| a == b);
     }
 
     /// Adds the field that a path of names leads to.
     pub fn insert(&mut self, path: &[&str]) {
         let Some((first, rest)) = path.split_first() else { return };
-        let node = self.0.entry(Element::Field((*first).into())).or_default();
+        let element = Element::Field((*first).into());
+        let at = self.place(&element).unwrap_or_else(|at| {
+            self.0.insert(at, (element, Node::default()));
+            at
+        });
+        let node = &mut self.0[at].1;
         if rest.is_empty() {
             node.member = true;
         } else {
@@ -70,51 +106,66 @@ impl Set {
 
     /// What is in either.
     #[must_use]
-    pub fn union(mut self, other: &Self) -> Self {
-        for (element, node) in &other.0 {
-            let mine = self.0.entry(element.clone()).or_default();
-            mine.member |= node.member;
-            mine.children = std::mem::take(&mut mine.children).union(&node.children);
+    pub fn union(self, other: &Self) -> Self {
+        if other.is_empty() {
+            return self;
         }
-        self
+        let mut all = Vec::with_capacity(self.0.len().max(other.0.len()));
+        let (mut mine, mut theirs) = (self.0.into_iter().peekable(), other.0.iter().peekable());
+        loop {
+            let order = match (mine.peek(), theirs.peek()) {
+                (Some((a, _)), Some((b, _))) => a.cmp(b),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => return Self(all),
+            };
+            match order {
+                Ordering::Less => all.extend(mine.next()),
+                Ordering::Greater => all.extend(theirs.next().cloned()),
+                Ordering::Equal => {
+                    let (Some((element, node)), Some((_, other))) = (mine.next(), theirs.next()) else { continue };
+                    let (member, children) = (node.member || other.member, node.children.union(&other.children));
+                    all.push((element, Node { member, children }));
+                }
+            }
+        }
     }
 
     /// What is in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        self.combine(|element, node| {
+        let both = self.0.iter().filter_map(|(element, node)| {
             let theirs = other.get(element)?;
             let children = node.children.intersection(&theirs.children);
-            Some(Node { member: node.member && theirs.member, children })
-        })
+            kept(element.clone(), Node { member: node.member && theirs.member, children })
+        });
+        Self(both.collect())
     }
 
     /// What is in this one only.
     #[must_use]
-    pub fn difference(&self, other: &Self) -> Self {
-        self.combine(|element, node| {
-            let Some(theirs) = other.get(element) else { return Some(node.clone()) };
-            let children = node.children.difference(&theirs.children);
-            Some(Node { member: node.member && !theirs.member, children })
+    pub fn difference(self, other: &Self) -> Self {
+        self.less(other, |node, theirs| {
+            Some(Node { member: node.member && !theirs.member, children: node.children.difference(&theirs.children) })
         })
     }
 
     /// What is in this one only, and not below a member of the other one either.
     #[must_use]
-    pub fn recursive_difference(&self, other: &Self) -> Self {
-        self.combine(|element, node| {
-            let Some(theirs) = other.get(element) else { return Some(node.clone()) };
+    pub fn recursive_difference(self, other: &Self) -> Self {
+        self.less(other, |node, theirs| {
             let children = node.children.recursive_difference(&theirs.children);
             (!theirs.member).then_some(Node { member: node.member, children })
         })
     }
 
-    fn combine(&self, keep: impl Fn(&Element, &Node) -> Option<Node>) -> Self {
-        let kept = self.0.iter().filter_map(|(element, node)| {
-            let kept = keep(element, node).filter(|node| !node.is_empty())?;
-            Some((element.clone(), kept))
+    fn less(mut self, other: &Self, keep: impl Fn(Node, &Node) -> Option<Node>) -> Self {
+        self.0.retain_mut(|(element, node)| {
+            let Some(theirs) = other.get(element) else { return true };
+            *node = keep(std::mem::take(node), theirs).unwrap_or_default();
+            !node.is_empty()
         });
-        Self(kept.collect())
+        self
     }
 
     /// The members as paths, `.spec.containers[name="c"].image`, in order.
@@ -170,9 +221,14 @@ fn read(value: &Value) -> Option<Node> {
         let mut child = read(below)?;
         // A place with nothing below is there for itself.
         child.member |= child.children.is_empty();
-        node.children.put(Element::parse(name)?, child);
+        node.children.push(Element::parse(name)?, child);
     }
+    node.children.settle();
     Some(node)
+}
+
+fn kept(element: Element, node: Node) -> Option<(Element, Node)> {
+    (!node.is_empty()).then_some((element, node))
 }
 
 #[cfg(test)]
@@ -206,7 +262,7 @@ mod tests {
     fn algebra() {
         let (a, b) = (set(r#"{"f:a":{".":{},"f:b":{},"f:c":{}},"f:d":{}}"#), set(r#"{"f:a":{"f:b":{}},"f:d":{}}"#));
         let shown = |set: Set| json::to_string(&set.to_value());
-        assert_eq!(shown(a.difference(&b)), r#"{"f:a":{".":{},"f:c":{}}}"#);
+        assert_eq!(shown(a.clone().difference(&b)), r#"{"f:a":{".":{},"f:c":{}}}"#);
         assert_eq!(shown(a.intersection(&b)), r#"{"f:a":{"f:b":{}},"f:d":{}}"#);
         assert_eq!(a.clone().union(&b), a);
         assert!(a.recursive_difference(&set(r#"{"f:a":{},"f:d":{}}"#)).is_empty());

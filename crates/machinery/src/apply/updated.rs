@@ -1,6 +1,7 @@
 //! Ownership after a create, an update or a patch: who writes a field owns it.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use super::compare::{self, Difference};
 use super::conflict::{self, Conflict};
@@ -63,7 +64,7 @@ pub(super) fn take(live: &Value, new: &Value, write: &Write, manager: &str, mana
     if let Some(reset) = write.reset {
         fields = fields.recursive_difference(reset);
     }
-    let fields = strip(&fields);
+    let fields = strip(fields);
     if !fields.is_empty() {
         let identity = Identity::updater(manager, write.subresource, write.api_version);
         let owned = managers.0.entry(identity).or_insert_with(|| Owned {
@@ -78,10 +79,13 @@ pub(super) fn take(live: &Value, new: &Value, write: &Write, manager: &str, mana
 }
 
 /// Without what nobody owns.
-pub(super) fn strip(fields: &Set) -> Set {
-    let mut unowned = Set::default();
-    UNOWNED.iter().for_each(|path| unowned.insert(path));
-    fields.difference(&unowned)
+pub(super) fn strip(fields: Set) -> Set {
+    static NOBODYS: LazyLock<Set> = LazyLock::new(|| {
+        let mut unowned = Set::default();
+        UNOWNED.iter().for_each(|path| unowned.insert(path));
+        unowned
+    });
+    fields.difference(&NOBODYS)
 }
 
 /// Takes from everyone but `writer` what differs between `live` and `new`; gives the difference in the write's version.
@@ -103,6 +107,9 @@ pub(super) fn disown(
             unserved.push(identity.clone());
             continue;
         };
+        if difference.is_empty() {
+            continue;
+        }
         let conflict = owned.fields.intersection(&difference.changed());
         losses.insert(identity.clone(), conflict.clone().union(&difference.removed));
         if !conflict.is_empty() {
@@ -115,7 +122,7 @@ pub(super) fn disown(
     unserved.iter().for_each(|identity| drop(managers.0.remove(identity)));
     for (identity, lost) in losses {
         if let Some(owned) = managers.0.get_mut(&identity).filter(|_| !lost.is_empty()) {
-            owned.fields = owned.fields.difference(&lost);
+            owned.fields = std::mem::take(&mut owned.fields).difference(&lost);
         }
     }
     managers.drop_empty();
