@@ -7,6 +7,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use machinery::Status;
 
+use crate::flow::Class;
 use crate::negotiate::{self, Accepted, Encoding};
 use crate::query::Query;
 use crate::reply::Body;
@@ -26,6 +27,8 @@ pub struct Call {
     pub query: Query,
     /// Who asks; anonymous until authentication.
     pub user: User,
+    /// Which priority it has.
+    pub class: Class,
     /// What the answer warns of.
     pub warnings: Vec<String>,
 }
@@ -36,7 +39,7 @@ impl Call {
     pub fn new(parts: Parts) -> Self {
         let query = Query::parse(parts.uri.query());
         let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
-        Self { parts, info, query, user: User::anonymous(), warnings: Vec::new() }
+        Self { parts, info, query, user: User::anonymous(), class: Class::default(), warnings: Vec::new() }
     }
 
     /// The value of a header; empty when there is none or it is no text.

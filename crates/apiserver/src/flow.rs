@@ -1,25 +1,70 @@
-//! How many requests may be under way at once.
+//! Priority and fairness (KEP-1040): who gets in now, who waits, who is turned away.
+//!
+//! FlowSchemas say which priority level a request belongs to and what tells its flow from others; a level has so many
+//! seats and queues for those who wait. Where no schema fits (a server that is being set up has none yet), two plain
+//! limits hold: so many reads, so many writes. Watches and connections are not counted.
 
+mod level;
+mod schema;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use base::Clock;
 use http::header::RETRY_AFTER;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use kinds::Kind;
+use machinery::{Value, meta};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use level::Refused;
+use level::{Level, Seat};
+use schema::Schema;
+
+use crate::cache::Observer;
 use crate::reply::{self, Reply};
 use crate::{RequestInfo, User};
+
+const GROUP: &str = "flowcontrol.apiserver.k8s.io";
+const SCHEMAS: &str = "flowschemas";
+const LEVELS: &str = "prioritylevelconfigurations";
 
 /// When a request that is turned away may come back, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// Who always gets in, so that an overloaded server can be mended.
+/// Who always gets in where no schema says so, so that an overloaded server can be mended.
 const EXEMPT_GROUP: &str = "system:masters";
 
-/// The two limits: one for reads, one for writes. Watches and connections are not counted.
-#[derive(Debug)]
+const SCHEMA_HEADER: &str = "x-kubernetes-pf-flowschema-uid";
+const LEVEL_HEADER: &str = "x-kubernetes-pf-prioritylevel-uid";
+
+/// What is configured, and who is in.
 pub struct Flow {
     reading: Limit,
     writing: Limit,
+    /// How long a request may wait in a queue.
+    patience: Duration,
+    clock: Clock,
+    objects: Mutex<Objects>,
+    config: ArcSwap<Config>,
+}
+
+/// The configuration as it is stored, by name.
+#[derive(Default)]
+struct Objects {
+    schemas: BTreeMap<String, Schema>,
+    levels: BTreeMap<String, Value>,
+}
+
+/// The configuration as requests meet it.
+#[derive(Default)]
+struct Config {
+    /// The first one that fits counts.
+    schemas: Vec<Schema>,
+    levels: BTreeMap<String, Arc<Level>>,
 }
 
 #[derive(Debug)]
@@ -38,27 +83,72 @@ impl Limit {
     }
 }
 
+/// Which schema and level a request belongs to.
+#[derive(Debug, Clone, Default)]
+pub struct Class {
+    /// The schema's name.
+    pub schema: String,
+    /// The level's name.
+    pub level: String,
+    uids: Option<(HeaderValue, HeaderValue)>,
+}
+
+impl Class {
+    /// Tells the client how its request was classified.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        if let Some((schema, level)) = &self.uids {
+            headers.insert(HeaderName::from_static(SCHEMA_HEADER), schema.clone());
+            headers.insert(HeaderName::from_static(LEVEL_HEADER), level.clone());
+        }
+    }
+}
+
 /// A place among the requests under way; given back when dropped.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>);
+pub enum Place {
+    /// Nobody counts it.
+    Free,
+    /// One of the plain limits'.
+    Permit(OwnedSemaphorePermit),
+    /// A level's, and the plain limit's count if there was room.
+    Seat(Seat, Option<OwnedSemaphorePermit>),
+}
 
 impl Flow {
-    /// So many reads and so many writes at once.
+    /// So many reads and so many writes at once; the levels share the sum.
     #[must_use]
-    pub fn new(reading: usize, writing: usize) -> Self {
-        Self { reading: Limit::new(reading), writing: Limit::new(writing) }
+    pub fn new(reading: usize, writing: usize, patience: Duration, clock: Clock) -> Self {
+        Self {
+            reading: Limit::new(reading),
+            writing: Limit::new(writing),
+            patience,
+            clock,
+            objects: Mutex::default(),
+            config: ArcSwap::default(),
+        }
     }
 
-    /// Takes a place; nothing when none is free.
-    pub fn enter(&self, user: &User, info: &RequestInfo) -> Option<Place> {
-        if info.is_long_running() {
-            return Some(Place(None));
-        }
+    /// Finds the class of a request and takes a place, which may take a while.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn enter(&self, user: &User, info: &RequestInfo) -> (Class, Result<Place, Refused>) {
+        let config = self.config.load_full();
+        let found = config.schemas.iter().find(|schema| schema.fits(user, info));
+        let found = found.and_then(|schema| Some((schema, config.levels.get(&schema.level)?)));
         let limit = if info.is_read_only() { &self.reading } else { &self.writing };
-        match limit.places.clone().try_acquire_owned() {
-            Ok(permit) => Some(Place(Some(permit))),
-            Err(_) => user.groups.iter().any(|group| group == EXEMPT_GROUP).then_some(Place(None)),
+        let Some((schema, level)) = found else {
+            return (Class::default(), limited(limit, user, info));
+        };
+        let class =
+            Class { schema: schema.name.clone(), level: schema.level.clone(), uids: uids(&schema.uid, &level.uid) };
+        if info.is_long_running() {
+            return (class, Ok(Place::Free));
         }
+        let entered = self.clock.timeout(self.patience, level.enter(schema.flow(user, info))).await;
+        let seat = entered.unwrap_or(Err(Refused::TimeOut));
+        let counted = limit.places.clone().try_acquire_owned().ok();
+        (class, seat.map(|seat| Place::Seat(seat, counted)))
     }
 
     /// How many reads and how many writes are under way.
@@ -66,6 +156,72 @@ impl Flow {
     pub fn under_way(&self) -> (usize, usize) {
         (self.reading.taken(), self.writing.taken())
     }
+
+    /// Each level's name, seats, seats taken and waiting requests.
+    #[must_use]
+    pub fn levels(&self) -> Vec<(String, usize, usize, usize)> {
+        let config = self.config.load();
+        config
+            .levels
+            .iter()
+            .map(|(name, level)| (name.clone(), level.seats(), level.taken(), level.waiting()))
+            .collect()
+    }
+
+    /// Makes the configuration anew; levels that stay keep who is in them.
+    fn configure(&self, objects: &Objects) {
+        let before = self.config.load();
+        let shares = |level: &Value| {
+            let of = |kind: &str| level.int_at(&["spec", kind, "nominalConcurrencyShares"]);
+            u64::try_from(of("limited").or_else(|| of("exempt")).unwrap_or(0)).unwrap_or(0)
+        };
+        let total = (self.reading.size + self.writing.size) as u64;
+        let sum = objects.levels.values().map(shares).sum::<u64>().max(1);
+        let levels = objects.levels.iter().map(|(name, object)| {
+            let seats = usize::try_from((total * shares(object)).div_ceil(sum)).unwrap_or(usize::MAX);
+            let kept = before.levels.get(name).filter(|level| level.uid == meta::uid(object)).cloned();
+            let level = kept.unwrap_or_else(|| Arc::new(Level::new(meta::uid(object))));
+            level.configure(object, seats);
+            (name.clone(), level)
+        });
+        let levels = levels.collect();
+        let mut schemas: Vec<Schema> = objects.schemas.values().cloned().collect();
+        schemas.sort_by(|a, b| (a.precedence, &a.name).cmp(&(b.precedence, &b.name)));
+        self.config.store(Arc::new(Config { schemas, levels }));
+    }
+}
+
+impl Observer for Flow {
+    fn wants(&self, kind: &Kind) -> bool {
+        kind.group == GROUP && matches!(kind.plural, SCHEMAS | LEVELS)
+    }
+
+    fn observe(&self, kind: &Kind, _: &str, name: &str, object: Option<&Value>) {
+        let mut objects = self.objects.lock();
+        match (kind.plural, object) {
+            (SCHEMAS, Some(object)) => drop(objects.schemas.insert(name.to_owned(), Schema::read(object))),
+            (SCHEMAS, None) => drop(objects.schemas.remove(name)),
+            (_, Some(object)) => drop(objects.levels.insert(name.to_owned(), object.clone())),
+            (_, None) => drop(objects.levels.remove(name)),
+        }
+        self.configure(&objects);
+    }
+}
+
+/// The way in without schemas.
+fn limited(limit: &Limit, user: &User, info: &RequestInfo) -> Result<Place, Refused> {
+    if info.is_long_running() {
+        return Ok(Place::Free);
+    }
+    match limit.places.clone().try_acquire_owned() {
+        Ok(permit) => Ok(Place::Permit(permit)),
+        Err(_) if user.is_in(EXEMPT_GROUP) => Ok(Place::Free),
+        Err(_) => Err(Refused::ConcurrencyLimit),
+    }
+}
+
+fn uids(schema: &str, level: &str) -> Option<(HeaderValue, HeaderValue)> {
+    Some((HeaderValue::from_str(schema).ok()?, HeaderValue::from_str(level).ok()?))
 }
 
 /// The answer when no place is free.
@@ -84,17 +240,17 @@ mod tests {
     use super::*;
     use crate::query::Query;
 
-    #[test]
-    fn writes_have_places_of_their_own() {
-        let flow = Flow::new(1, 1);
+    #[tokio::test]
+    async fn without_schemas_writes_have_places_of_their_own() {
+        let flow = Flow::new(1, 1, Duration::from_secs(1), Clock::system());
         let info = |method: &str| RequestInfo::parse(&method.parse().unwrap(), "/api/v1/pods", &Query::default());
         let (jane, admin) = (User::new("jane", &[]), User::new("admin", &["system:masters"]));
-        let first = flow.enter(&jane, &info("GET")).unwrap();
-        assert!(flow.enter(&jane, &info("GET")).is_none());
-        assert!(flow.enter(&admin, &info("GET")).is_some());
-        let _write = flow.enter(&jane, &info("POST")).unwrap();
+        let first = flow.enter(&jane, &info("GET")).await.1.unwrap();
+        assert!(flow.enter(&jane, &info("GET")).await.1.is_err());
+        assert!(flow.enter(&admin, &info("GET")).await.1.is_ok());
+        let _write = flow.enter(&jane, &info("POST")).await.1.unwrap();
         assert_eq!(flow.under_way(), (1, 1));
         drop(first);
-        assert!(flow.enter(&jane, &info("GET")).is_some());
+        assert!(flow.enter(&jane, &info("GET")).await.1.is_ok());
     }
 }

@@ -5,6 +5,7 @@ use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGa
 use std::time::Duration;
 
 use crate::call::Call;
+use crate::flow::{Class, Refused};
 use crate::reply::Reply;
 use crate::server::Server;
 use crate::{RequestInfo, health};
@@ -40,6 +41,11 @@ pub struct Metrics {
     authenticated: IntCounterVec,
     long_running: IntGaugeVec,
     in_flight: IntGaugeVec,
+    dispatched: IntCounterVec,
+    rejected: IntCounterVec,
+    seats: IntGaugeVec,
+    seats_taken: IntGaugeVec,
+    waiting: IntGaugeVec,
     objects: IntGaugeVec,
     stored: IntGaugeVec,
     watch_cache: IntGaugeVec,
@@ -96,6 +102,31 @@ impl Metrics {
                 &REQUEST,
             ),
             in_flight: gauge(all, ("apiserver_current_inflight_requests", "Requests under way."), &["request_kind"]),
+            dispatched: counter(
+                all,
+                ("apiserver_flowcontrol_dispatched_requests_total", "Requests that got in."),
+                &["priority_level", "flow_schema"],
+            ),
+            rejected: counter(
+                all,
+                ("apiserver_flowcontrol_rejected_requests_total", "Requests that were turned away."),
+                &["priority_level", "flow_schema", "reason"],
+            ),
+            seats: gauge(
+                all,
+                ("apiserver_flowcontrol_nominal_limit_seats", "Seats of a priority level."),
+                &["priority_level"],
+            ),
+            seats_taken: gauge(
+                all,
+                ("apiserver_flowcontrol_current_executing_seats", "Seats of a priority level that are taken."),
+                &["priority_level"],
+            ),
+            waiting: gauge(
+                all,
+                ("apiserver_flowcontrol_current_inqueue_requests", "Requests that wait for a seat."),
+                &["priority_level"],
+            ),
             objects: gauge(all, ("apiserver_resource_objects", "Objects that are stored."), &["group", "resource"]),
             stored: gauge(all, ("apiserver_storage_objects", "Objects that are stored, by resource."), &["resource"]),
             watch_cache: gauge(
@@ -140,6 +171,16 @@ impl Metrics {
         }
     }
 
+    /// Counts a request that got in or was turned away, if it has a class.
+    pub fn entered(&self, class: &Class, refused: Option<&Refused>) {
+        let labels = [class.level.as_str(), class.schema.as_str()];
+        match refused {
+            Some(why) => self.rejected.with_label_values(&[labels[0], labels[1], why.word()]).inc(),
+            None if !class.schema.is_empty() => self.dispatched.with_label_values(&labels).inc(),
+            None => {}
+        }
+    }
+
     /// Counts a watch or connection for as long as the result lives.
     #[must_use]
     pub fn open(&self, info: &RequestInfo) -> Open {
@@ -160,6 +201,11 @@ impl Metrics {
             self.objects.with_label_values(&[kind.group, kind.plural]).set(count);
             self.stored.with_label_values(&[name.as_str()]).set(count);
             self.watch_cache.with_label_values(&[kind.group, kind.plural]).set(revision);
+        }
+        for (level, seats, taken, waiting) in server.flow.levels() {
+            self.seats.with_label_values(&[&level]).set(number(seats));
+            self.seats_taken.with_label_values(&[&level]).set(number(taken));
+            self.waiting.with_label_values(&[&level]).set(number(waiting));
         }
         let (reading, writing) = server.flow.under_way();
         self.in_flight.with_label_values(&["readOnly"]).set(number(reading));

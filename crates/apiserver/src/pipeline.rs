@@ -38,6 +38,7 @@ pub async fn handle(server: Arc<Server>, request: Request<Body>) -> Reply {
             reply::failure(&status, call.error_encoding())
         }
     };
+    call.class.tell(answer.headers_mut());
     answer = compress::answer(&call, answer).await;
     let mut told = BTreeSet::new();
     for warning in call.warnings.iter().filter(|warning| told.insert(warning.as_str())) {
@@ -81,7 +82,10 @@ async fn serve(server: &Arc<Server>, call: &mut Call, body: Body) -> Result<Repl
         Err(Refusal::Forbidden(status)) => return Err(*status),
         Err(Refusal::WithoutUser(why)) => return Ok(without_user(call, &why)),
     }
-    let Some(_place) = server.flow.enter(&call.user, &call.info) else { return Ok(flow::turned_away()) };
+    let (class, entered) = server.flow.enter(&call.user, &call.info).await;
+    server.metrics.entered(&class, entered.as_ref().err());
+    call.class = class;
+    let Ok(_place) = entered else { return Ok(flow::turned_away()) };
     server.access.authorize(&call.user, &call.info)?;
     match route(call)? {
         Route::Path => paths::serve(server, call).await,

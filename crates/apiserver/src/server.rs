@@ -51,6 +51,9 @@ impl Default for Options {
     }
 }
 
+/// A request may wait in a queue for this part of its time.
+const QUEUE_PART: u32 = 4;
+
 /// A server's parts, shared by all requests.
 pub struct Server {
     /// Where everything is kept.
@@ -68,7 +71,7 @@ pub struct Server {
     /// Addresses and node ports of services.
     pub allocator: Arc<Allocator>,
     /// Who may enter now.
-    pub flow: Flow,
+    pub flow: Arc<Flow>,
     /// What is counted.
     pub metrics: Metrics,
     /// Connections to kubelets that are handed through.
@@ -91,11 +94,12 @@ impl Server {
     ) -> Self {
         let authorizer = Arc::new(Authorizer::new(access.modes.clone()));
         let allocator = Arc::new(Allocator::new(options.service_range, random.clone()));
+        let (reading, writing) = (options.max_requests_in_flight, options.max_mutating_requests_in_flight);
+        let flow = Arc::new(Flow::new(reading, writing, options.request_timeout / QUEUE_PART, clock.clone()));
         let observers: Vec<Arc<dyn crate::cache::Observer>> =
-            vec![Arc::new(access::Watching(authorizer.clone())), allocator.clone()];
+            vec![Arc::new(access::Watching(authorizer.clone())), allocator.clone(), flow.clone()];
         let cacher = Arc::new(Cacher::new(store.clone(), clock.clone(), kinds::all(), observers));
         let access = Access::new(access, authorizer, cacher.clone(), clock.clone(), random.clone());
-        let flow = Flow::new(options.max_requests_in_flight, options.max_mutating_requests_in_flight);
         let stop = CancellationToken::new();
         let (metrics, tunnels) = (Metrics::new(), Mutex::new(Tasks::new()));
         let started = clock.now();

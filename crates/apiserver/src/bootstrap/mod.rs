@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use machinery::Value;
 
 pub use apply::{apply, ensure};
-pub use cluster::NAMESPACES;
+pub use cluster::{NAMESPACES, flow_control};
 pub use reconcile::{Action, plan};
 
 use crate::authorization::Rule;
