@@ -9,6 +9,7 @@
 mod audience;
 mod crowd;
 mod event;
+mod handover;
 mod item;
 mod past;
 mod pump;
@@ -17,7 +18,7 @@ mod selection;
 mod watcher;
 
 pub use event::{Event, Line, encode, frame};
-pub use item::{Form, Item};
+pub use item::{Form, Item, whole};
 pub use past::Past;
 pub use resource::{ResourceCache, Snapshot};
 pub use selection::Selection;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Clock;
+use bytes::Bytes;
 use kinds::Kind;
 use machinery::status::{Cause, Details};
 use machinery::{Status, Value};
@@ -54,6 +56,7 @@ pub struct Cacher {
     observers: Vec<Arc<dyn Observer>>,
     /// By the key prefix of their objects.
     resources: BTreeMap<String, Arc<ResourceCache>>,
+    handover: handover::Handover,
     progress: tokio::sync::watch::Sender<Revision>,
 }
 
@@ -73,13 +76,31 @@ impl Cacher {
                 (prefix.clone(), Arc::new(ResourceCache::new(kind, prefix)))
             })
             .collect();
-        Self { store, clock, observers, resources, progress: tokio::sync::watch::Sender::new(Revision(0)) }
+        Self {
+            store,
+            clock,
+            observers,
+            resources,
+            handover: handover::Handover::default(),
+            progress: tokio::sync::watch::Sender::new(Revision(0)),
+        }
     }
 
     /// The cache of the objects of `kind`, in the form in which they are stored.
     #[must_use]
     pub fn of(&self, kind: &Kind) -> Option<&Arc<ResourceCache>> {
         self.resources.get(&format!("{ROOT}{}/", kind.storage))
+    }
+
+    /// Leaves for the cache what is known of an object that is about to be stored.
+    pub fn expect(&self, kind: &Kind, key: &str, bytes: &Bytes, object: &Value) {
+        let observed = self.observers.iter().any(|observer| observer.wants(kind));
+        self.handover.leave(kind, key, bytes, object, observed);
+    }
+
+    /// The object was not stored after all.
+    pub fn expect_no_more(&self, key: &str) {
+        self.handover.withdraw(key);
     }
 
     /// All caches.

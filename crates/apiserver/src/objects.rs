@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kinds::Kind;
 use machinery::{Status, Value, meta};
-use store::{Change, Error, Expect, Revision};
+use store::{Change, Error, Expect, Revision, WriteOutcome};
 
 use crate::server::Server;
 use crate::storage;
@@ -25,6 +25,15 @@ pub struct Stored {
     pub revision: Revision,
     /// What the store holds.
     pub bytes: Bytes,
+}
+
+/// What is in the store's hands now.
+#[derive(Debug)]
+pub struct Kept {
+    /// What the store holds, or would hold if the write were not a trial.
+    pub bytes: Bytes,
+    /// When it was written.
+    pub revision: Revision,
 }
 
 /// Somebody else was faster: read again.
@@ -94,26 +103,27 @@ impl<'a> Objects<'a> {
         storage::encode(&object)
     }
 
-    /// Stores a new object and sets its resourceVersion.
+    /// Stores a new object and sets its resourceVersion; what is only tried has none.
     ///
     /// # Errors
     /// 409 when there is one already.
-    pub async fn create(&self, object: &mut Value, dry_run: bool) -> Result<(), Status> {
-        if !meta::resource_version(object).is_empty() {
+    pub async fn create(&self, mut object: Value, dry_run: bool) -> Result<Stored, Status> {
+        if !meta::resource_version(&object).is_empty() {
             return Err(Status::unknown("resourceVersion should not be set on objects to be created"));
         }
-        let key = self.key(meta::namespace(object), meta::name(object));
+        let key = self.key(meta::namespace(&object), meta::name(&object));
+        let bytes = self.encode(&object);
         if dry_run {
             let (entry, _) = self.server.store.get(&key, None).await.map_err(|e| storage::failure(&e))?;
             return match entry {
                 Some(entry) => Err(self.exists(&self.stored(entry.value, entry.revision).object)),
-                None => Ok(()),
+                None => Ok(Stored { object, revision: Revision(0), bytes }),
             };
         }
-        match self.server.store.write(&key, Expect::Absent, self.put(object)).await {
+        match self.write(&key, Expect::Absent, bytes.clone(), &object).await {
             Ok(done) => {
-                meta::set_resource_version(object, &done.revision.to_string());
-                Ok(())
+                meta::set_resource_version(&mut object, &done.revision.to_string());
+                Ok(Stored { object, revision: done.revision, bytes })
             }
             Err(Error::Conflict { current: Some(entry) }) => {
                 Err(self.exists(&self.stored(entry.value, entry.revision).object))
@@ -126,17 +136,18 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn replace(&self, old: &Stored, new: &mut Value, dry_run: bool) -> Result<Result<(), Raced>, Status> {
-        let unchanged = self.encode(new) == old.bytes;
+    pub async fn replace(&self, old: &Stored, new: &mut Value, dry_run: bool) -> Result<Result<Kept, Raced>, Status> {
+        let bytes = self.encode(new);
+        let unchanged = bytes == old.bytes;
         meta::set_resource_version(new, &old.revision.to_string());
         if dry_run || unchanged {
-            return Ok(Ok(()));
+            return Ok(Ok(Kept { bytes, revision: old.revision }));
         }
         let key = self.key(meta::namespace(new), meta::name(new));
-        match self.server.store.write(&key, Expect::Revision(old.revision), self.put(new)).await {
+        match self.write(&key, Expect::Revision(old.revision), bytes.clone(), new).await {
             Ok(done) => {
                 meta::set_resource_version(new, &done.revision.to_string());
-                Ok(Ok(()))
+                Ok(Ok(Kept { bytes, revision: done.revision }))
             }
             Err(Error::Conflict { .. }) => Ok(Err(Raced)),
             Err(error) => Err(storage::failure(&error)),
@@ -156,9 +167,18 @@ impl<'a> Objects<'a> {
         }
     }
 
-    fn put(&self, object: &Value) -> Change {
+    /// Stores the bytes of `object`. What is known of it is left for the cache, so that it parses nothing.
+    async fn write(&self, key: &str, expect: Expect, bytes: Bytes, object: &Value) -> Result<WriteOutcome, Error> {
+        let is_as_stored = self.kind.stored_as.is_none();
+        if is_as_stored {
+            self.server.cacher.expect(self.kind, key, &bytes, object);
+        }
         let ttl = self.kind.expires.then_some(self.server.options.event_ttl);
-        Change::Put { value: self.encode(object), ttl }
+        let done = self.server.store.write(key, expect, Change::Put { value: bytes, ttl }).await;
+        if is_as_stored && done.is_err() {
+            self.server.cacher.expect_no_more(key);
+        }
+        done
     }
 
     fn exists(&self, there: &Value) -> Status {

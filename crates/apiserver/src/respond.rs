@@ -3,12 +3,16 @@
 use http::StatusCode;
 use kinds::Kind;
 use machinery::{Status, Value, meta, value};
+use store::Revision;
 
+use crate::cache;
 use crate::call::Call;
-use crate::negotiate::{Accepted, Shape};
+use crate::negotiate::{Accepted, Encoding, Shape};
+use crate::objects::Stored;
 use crate::reply::{self, Reply};
 use crate::server::Server;
 use crate::table::{self, Include};
+use crate::write::Written;
 
 /// Answers with one object.
 ///
@@ -32,6 +36,43 @@ pub fn object(
         }
     };
     Ok(reply::object(code, &shaped, accepted.encoding))
+}
+
+/// Answers with an object that was just stored; plain JSON is copied from what the store holds.
+///
+/// # Errors
+/// As [`object`].
+pub fn stored(
+    server: &Server,
+    call: &Call,
+    kind: &Kind,
+    code: StatusCode,
+    stored: &Stored,
+    accepted: Accepted,
+) -> Result<Reply, Status> {
+    let is_plain = accepted.encoding == Encoding::Json && accepted.shape == Shape::Whole && kind.stored_as.is_none();
+    let is_kept = stored.revision != Revision(0);
+    match cache::whole(&stored.bytes, stored.revision).filter(|_| is_plain && is_kept) {
+        Some(bytes) => Ok(reply::with_type(code, "application/json", reply::full(bytes))),
+        None => object(server, call, kind, code, &stored.object, accepted),
+    }
+}
+
+/// Answers with what a PUT or PATCH has made of an object.
+///
+/// # Errors
+/// As [`object`].
+pub fn written(
+    server: &Server,
+    call: &Call,
+    kind: &Kind,
+    written: &Written,
+    accepted: Accepted,
+) -> Result<Reply, Status> {
+    match written {
+        Written::Stored(found) => stored(server, call, kind, StatusCode::OK, found, accepted),
+        Written::Removed(last) => object(server, call, kind, StatusCode::OK, last, accepted),
+    }
 }
 
 /// Answers with several objects as a list.

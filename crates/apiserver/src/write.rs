@@ -11,7 +11,7 @@ use crate::access::{self, Write};
 use crate::admission::Operation;
 use crate::allocate::Reservation;
 use crate::call::Call;
-use crate::objects::{Objects, Raced, Stored};
+use crate::objects::{Kept, Objects, Raced, Stored};
 use crate::options::WriteOptions;
 use crate::server::Server;
 use crate::{codec, quota};
@@ -31,7 +31,7 @@ const OWNERS: &[&str] = &["metadata", "managedFields"];
 #[derive(Debug)]
 pub enum Written {
     /// The object is stored.
-    Stored(Value),
+    Stored(Stored),
     /// The last finalizer of a deleted object went, so the object did.
     Removed(Value),
 }
@@ -40,8 +40,10 @@ impl Written {
     /// The object.
     #[must_use]
     pub fn object(self) -> Value {
-        let (Self::Stored(object) | Self::Removed(object)) = self;
-        object
+        match self {
+            Self::Stored(stored) => stored.object,
+            Self::Removed(object) => object,
+        }
     }
 }
 
@@ -55,17 +57,20 @@ pub async fn create(
     kind: &'static Kind,
     mut object: Value,
     options: &WriteOptions,
-) -> Result<Value, Status> {
+) -> Result<Stored, Status> {
     let admission =
         Write { operation: Operation::Create, kind, body_kind: kind.kind, old: None, dry_run: options.dry_run };
     access::admit(server, call, &admission, &mut object).await?;
     access::hands_on(server, call, &admission, &object).await?;
     let generated = meta::name(&object).is_empty() && !meta::generate_name(&object).is_empty();
+    if !generated {
+        return create_once(server, call, kind, object, options).await;
+    }
     let mut attempt = 1;
     loop {
         let result = create_once(server, call, kind, object.clone(), options).await;
         match result {
-            Err(status) if generated && &*status.reason == "AlreadyExists" => {
+            Err(status) if &*status.reason == "AlreadyExists" => {
                 if attempt == GENERATE_ATTEMPTS {
                     let name = status.details.as_ref().map_or("", |details| details.name.as_str());
                     return Err(Status::generate_name_conflict(kind.group_resource(), name, 1));
@@ -83,7 +88,7 @@ async fn create_once(
     kind: &'static Kind,
     mut object: Value,
     options: &WriteOptions,
-) -> Result<Value, Status> {
+) -> Result<Stored, Status> {
     let now = server.clock.now();
     fill_system_fields(server, &mut object, now);
     with_context(&call.user, now, |context| kind.prepare_for_create(&mut object, context));
@@ -100,11 +105,11 @@ async fn create_once(
     // What a hook has added may have defaults of its own (a Job's labels come from its template's).
     codec::default(kind, &mut object);
     codec::settle(kind, &mut object);
-    Objects::new(server, kind).create(&mut object, options.dry_run).await?;
+    let stored = Objects::new(server, kind).create(object, options.dry_run).await?;
     if let Some(reservation) = reservation.filter(|_| !options.dry_run) {
-        reservation.keep(&object);
+        reservation.keep(&stored.object);
     }
-    Ok(object)
+    Ok(stored)
 }
 
 /// Replaces `stored` by `new`, which is decoded and defaulted, through the object itself or a subresource.
@@ -160,7 +165,7 @@ pub async fn update(
     if let Some(reservation) = reservation.filter(|_| stored.is_ok() && !options.dry_run) {
         reservation.keep(&new);
     }
-    Ok(stored.map(|()| Written::Stored(new)))
+    Ok(stored.map(|Kept { bytes, revision }| Written::Stored(Stored { object: new, revision, bytes })))
 }
 
 fn keep_owners(object: &mut Value, owners: Value) {

@@ -71,6 +71,13 @@ impl Item {
         Ok(Self::with_header(kind, key, bytes, revision, &object, at))
     }
 
+    /// The header of an object whose bytes are known, before it is stored.
+    #[must_use]
+    pub fn of(kind: &Kind, bytes: Bytes, object: &Value) -> Option<Self> {
+        let at = find(&bytes, METADATA)? + METADATA.len();
+        Some(Self::with_header(kind, Arc::default(), bytes, Revision(0), object, at))
+    }
+
     fn with_header(kind: &Kind, key: Arc<str>, bytes: Bytes, revision: Revision, object: &Value, at: usize) -> Self {
         let labels = meta::labels(object).into_iter().flat_map(machinery::Object::iter);
         let labels = labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.into()))).collect();
@@ -120,10 +127,7 @@ impl Item {
                 out.extend_from_slice(METADATA);
             }
         }
-        out.extend_from_slice(format!("\"resourceVersion\":\"{revision}\"").as_bytes());
-        if bytes.get(at) != Some(&b'}') {
-            out.push(b',');
-        }
+        write_version(bytes, at, revision, out);
         if form == Form::Partial {
             let end = object_end(bytes, at - 1).expect("the header was read from the same bytes");
             out.extend_from_slice(&bytes[at..end]);
@@ -132,6 +136,41 @@ impl Item {
             out.extend_from_slice(&bytes[at..]);
         }
     }
+}
+
+/// A stored object as of `revision`, whole, and a line end; `None` when the bytes are no object as this server stores it.
+#[must_use]
+pub fn whole(bytes: &[u8], revision: Revision) -> Option<Vec<u8>> {
+    let at = find(bytes, METADATA)? + METADATA.len();
+    let mut out = Vec::with_capacity(bytes.len() + 48);
+    out.extend_from_slice(&bytes[..at]);
+    write_version(bytes, at, revision, &mut out);
+    out.extend_from_slice(&bytes[at..]);
+    out.push(b'\n');
+    Some(out)
+}
+
+/// The resourceVersion as the first member of metadata, which begins at `at`.
+fn write_version(bytes: &[u8], at: usize, revision: Revision, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"resourceVersion\":\"");
+    write_number(revision.0, out);
+    out.push(b'"');
+    if bytes.get(at) != Some(&b'}') {
+        out.push(b',');
+    }
+}
+
+fn write_number(mut number: u64, out: &mut Vec<u8>) {
+    let (mut digits, mut at) = ([0; 20], 20);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).expect("a digit");
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base::{CancellationToken, Instant};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use machinery::Value;
 use store::{Batch, Error, Event, Range, Revision};
 
 use super::crowd::Crowd;
@@ -86,11 +87,11 @@ impl Cacher {
         for event in batch.events {
             let Some(resource) = self.resource_of(event.key()) else { continue };
             let key = event.key().clone();
-            let item = match &event {
-                Event::Put { entry, .. } => self.item(resource, key.clone(), entry.value.clone(), entry.revision),
-                Event::Delete { .. } => None,
+            let (item, object) = match &event {
+                Event::Put { entry, .. } => self.put(resource, &key, &entry.value, entry.revision),
+                Event::Delete { .. } => (None, None),
             };
-            self.tell(resource, &key, item.as_deref());
+            self.tell(resource, &key, item.as_deref(), object);
             crowd.add(resource.apply(&key, item, event.revision()));
         }
         self.progress.send_replace(batch.revision);
@@ -100,6 +101,20 @@ impl Cacher {
         let before = (Bound::Unbounded, Bound::Included(key));
         let (prefix, resource) = self.resources.range::<str, _>(before).next_back()?;
         key.starts_with(prefix.as_str()).then_some(resource)
+    }
+
+    /// An object that was put, as its writer has left it or else read from its bytes.
+    fn put(
+        &self,
+        resource: &ResourceCache,
+        key: &Arc<str>,
+        value: &Bytes,
+        at: Revision,
+    ) -> (Option<Arc<Item>>, Option<Arc<Value>>) {
+        match self.handover.take(key, value, at) {
+            Some(prepared) => (Some(Arc::new(prepared.item)), prepared.object),
+            None => (self.item(resource, key.clone(), value.clone(), at), None),
+        }
     }
 
     fn item(&self, resource: &ResourceCache, key: Arc<str>, value: Bytes, at: Revision) -> Option<Arc<Item>> {
@@ -112,12 +127,15 @@ impl Cacher {
         }
     }
 
-    fn tell(&self, resource: &ResourceCache, key: &str, item: Option<&Item>) {
+    /// Tells observers of a change; reads the object unless its tree is at hand.
+    fn tell(&self, resource: &ResourceCache, key: &str, item: Option<&Item>, mut object: Option<Arc<Value>>) {
         for observer in self.observers.iter().filter(|observer| observer.wants(resource.kind)) {
-            let object = item.map(Item::value);
+            if object.is_none() {
+                object = item.map(|item| Arc::new(item.value()));
+            }
             let rest = key.strip_prefix(resource.prefix.as_str()).unwrap_or_default();
             let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
-            observer.observe(resource.kind, namespace, name, object.as_ref());
+            observer.observe(resource.kind, namespace, name, object.as_deref());
         }
     }
 
@@ -126,11 +144,11 @@ impl Cacher {
         let kept: HashSet<&str> = items.iter().map(|item| item.key.as_ref()).collect();
         for item in resource.snapshot(&Selection::all("")).items {
             if !kept.contains(item.key.as_ref()) {
-                self.tell(resource, &item.key, None);
+                self.tell(resource, &item.key, None, None);
             }
         }
         for item in items {
-            self.tell(resource, &item.key, Some(item));
+            self.tell(resource, &item.key, Some(item), None);
         }
     }
 }

@@ -28,5 +28,5 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     write::fit_namespace(call, kind, &mut object)?;
     ownership::update(server, call, kind, &Value::object(), &mut object, &options);
     let created = write::create(server, call, kind, object, &options).await?;
-    respond::object(server, call, kind, StatusCode::CREATED, &created, accepted)
+    respond::stored(server, call, kind, StatusCode::CREATED, &created, accepted)
 }

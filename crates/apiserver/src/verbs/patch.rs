@@ -57,14 +57,14 @@ pub async fn through(
         call.warnings.extend(warnings);
         let Some(stored) = found else {
             let created = write::create(server, call, kind, new, &options).await?;
-            return respond::object(server, call, kind, StatusCode::CREATED, &created, accepted);
+            return respond::stored(server, call, kind, StatusCode::CREATED, &created, accepted);
         };
         if patch_kind != PatchKind::Apply {
             ownership::update(server, call, kind, &stored.object, &mut new, &options);
         }
         let written = write::update(server, call, kind, subresource, &stored, new, &options).await?;
         if let Ok(written) = written {
-            return respond::object(server, call, kind, StatusCode::OK, &written.object(), accepted);
+            return respond::written(server, call, kind, &written, accepted);
         }
         call.warnings.truncate(before);
     }

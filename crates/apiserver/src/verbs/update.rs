@@ -48,14 +48,14 @@ pub async fn through(
             let mut new = without_version(new);
             ownership::update(server, call, kind, &Value::object(), &mut new, &options);
             let created = write::create(server, call, kind, new, &options).await?;
-            return respond::object(server, call, kind, StatusCode::CREATED, &created, accepted);
+            return respond::stored(server, call, kind, StatusCode::CREATED, &created, accepted);
         };
         check_uid(&objects, &new, &stored)?;
         let mut new = new.clone();
         ownership::update(server, call, kind, &stored.object, &mut new, &options);
         let written = write::update(server, call, kind, subresource, &stored, new, &options).await?;
         if let Ok(written) = written {
-            return respond::object(server, call, kind, StatusCode::OK, &written.object(), accepted);
+            return respond::written(server, call, kind, &written, accepted);
         }
     }
 }

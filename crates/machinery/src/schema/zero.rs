@@ -29,12 +29,19 @@ fn of_message(message: &Message) -> Object {
 /// What is written for an absent field, if anything.
 pub(super) fn of_field(field: &Field) -> Option<Value> {
     match field.omit {
-        Omit::Zero => None,
+        _ if !is_told(field) => None,
         Omit::Never if field.pointer => Some(Value::Null),
-        Omit::Never => Some(of_type(&field.kind)),
+        _ => Some(of_type(&field.kind)),
+    }
+}
+
+/// Whether something is written for an absent field.
+pub(super) fn is_told(field: &Field) -> bool {
+    match field.omit {
+        Omit::Zero => false,
+        Omit::Never => true,
         // `omitempty` does not leave out structs.
-        Omit::Empty if field.pointer || can_be_empty(&field.kind.kind) => None,
-        Omit::Empty => Some(of_type(&field.kind)),
+        Omit::Empty => !(field.pointer || can_be_empty(&field.kind.kind)),
     }
 }
 

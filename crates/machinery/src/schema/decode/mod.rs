@@ -48,6 +48,7 @@ pub fn decode(message: &Message, value: &mut Value, validation: FieldValidation)
         owner: "",
         saved: None,
         fatal: None,
+        slots: Vec::new(),
     };
     *value = match std::mem::take(value) {
         Value::Object(object) => decoder.message(message, object),
@@ -85,12 +86,14 @@ struct Decoder<'m> {
     saved: Option<String>,
     /// The first error of a type that reads itself; Go stops there, so it wins.
     fatal: Option<String>,
+    /// What was found of the fields of the messages around the place at hand, one message after the other.
+    slots: Vec<Slot>,
 }
 
 impl<'m> Decoder<'m> {
     fn message(&mut self, message: &'m Message, object: Object) -> Value {
-        let mut slots: Vec<Slot> = Vec::new();
-        slots.resize_with(message.fields.len(), || Slot::Absent);
+        let first = self.slots.len();
+        self.slots.resize_with(first + message.fields.len(), || Slot::Absent);
         let owner = std::mem::replace(&mut self.owner, message.short_name());
         let length = self.path.len();
         for (name, value) in object {
@@ -99,20 +102,22 @@ impl<'m> Decoder<'m> {
                 continue;
             };
             let field = &message.fields[at];
-            if !matches!(slots[at], Slot::Absent) {
+            if !matches!(self.slots[first + at], Slot::Absent) {
                 self.tell("duplicate", &name);
             }
             self.enter(&name);
             self.stack.push(&field.name);
-            slots[at] = if value.is_null() { Slot::Null } else { Slot::Value(self.value(&field.kind, value)) };
+            self.slots[first + at] =
+                if value.is_null() { Slot::Null } else { Slot::Value(self.value(&field.kind, value)) };
             self.stack.pop();
             self.path.truncate(length);
         }
         self.owner = owner;
-        let written = message.fields.iter().zip(slots).filter_map(|(field, slot)| written(field, slot));
-        let mut object = Object::with_capacity(message.fields.len().min(8));
+        let found = self.slots[first..].iter().zip(&message.fields);
+        let count = found.filter(|(slot, field)| matches!(slot, Slot::Value(_)) || zero::is_told(field)).count();
+        let written = self.slots.drain(first..).zip(&message.fields).filter_map(|(slot, field)| written(field, slot));
+        let mut object = Object::with_capacity(count);
         written.for_each(|(field, value)| object.push(field.name.clone(), value));
-        object.shrink_to_fit();
         Value::Object(object)
     }
 
