@@ -129,7 +129,7 @@ pub enum Generation {
     FromZero(&'static [&'static str]),
 }
 
-/// How an object of one version becomes one of another.
+/// How an object of one version becomes one of another. Both ways give the other version's written form.
 #[derive(Clone, Copy)]
 pub struct Conversion {
     /// The kind in the store.
@@ -290,6 +290,13 @@ macro_rules! selectable {
     };
 }
 pub(crate) use selectable;
+
+/// Brings an object into the form in which the schema `name` is written: order, zero values, nothing empty.
+pub(crate) fn settle(name: &str, object: &mut Value) {
+    let Some(message) = machinery::schema::message(name) else { return };
+    // What does not fit stays as it is: it was read from the store, and a reader can still see it.
+    drop(machinery::schema::decode(message, object, machinery::schema::FieldValidation::Ignore));
+}
 
 fn keep_all_but_status(new: &mut Value, old: &Value, _: &Context<'_>) {
     keep_spec(new, old);

@@ -300,8 +300,9 @@ mod tests {
             []
             [s.additionalProperties: Forbidden: must not be used at the root, s.properties[a].type: Required value: must not be empty for specified object fields, s.properties[l].items: Required value: must be specified, s.type: Required value: must not be empty at the root]
             s.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified
-            [s.properties[a].oneOf[0].properties[q].type: Forbidden: must be empty to be structural, s.properties[a].properties[q]: Required value: because it is defined in s.properties[a].oneOf[0].properties[q]]
-            [s.properties[a].allOf[0].nullable: Forbidden: must be false to be structural, s.properties[a].allOf[0].title: Forbidden: must be empty to be structural]"#]]
+            s.properties[a].oneOf[0].properties[q].type: Forbidden: must be empty to be structural
+            [s.properties[a].allOf[0].nullable: Forbidden: must be false to be structural, s.properties[a].allOf[0].title: Forbidden: must be empty to be structural]
+            s.properties[q]: Required value: because it is defined in s.anyOf[0].properties[q]"#]]
         .assert_eq(&shown);
     }
 }

@@ -1,10 +1,12 @@
 //! HorizontalPodAutoscaler: replicas by measurements; version 2 is the stored form.
 
-use jiff::Timestamp;
-use machinery::field::{Error, Errors, Path};
-use machinery::{Value, meta, names, value};
+mod check;
+mod convert;
 
-use crate::kind::{BASE, Conversion, Kind, STATUS};
+use jiff::Timestamp;
+use machinery::{Value, meta, value};
+
+use crate::kind::{BASE, Conversion, Kind, STATUS, Subresource};
 use crate::pod_spec::default::set_in;
 use crate::table::{AGE, Describe, NAME, age, int, text};
 
@@ -22,7 +24,7 @@ pub static KIND: Kind = Kind {
     categories: &["all"],
     storage: "horizontalpodautoscalers",
     schema: "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
-    subresources: &[STATUS],
+    subresources: &[Subresource { validate: |new, _| check::status(new), ..STATUS }],
     columns: &[
         NAME,
         text("Reference", Describe::Field(SPEC, "scaleTargetRef")),
@@ -34,8 +36,8 @@ pub static KIND: Kind = Kind {
     ],
     row,
     default,
-    validate,
-    validate_update: |new, _| validate(new),
+    validate: |autoscaler| check::check(autoscaler, None),
+    validate_update: |new, old| check::check(new, Some(old)),
     ..BASE
 };
 
@@ -49,23 +51,15 @@ pub static V1_KIND: Kind = Kind {
     categories: &["all"],
     storage: "horizontalpodautoscalers",
     schema: "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler",
-    subresources: &[STATUS],
+    subresources: KIND.subresources,
     columns: KIND.columns,
-    row,
-    stored_as: Some(Conversion { kind: &KIND, to_stored, from_stored }),
-    default,
-    validate,
-    validate_update: KIND.validate_update,
+    row: |autoscaler, now| row(&convert::stored(autoscaler), now),
+    stored_as: Some(Conversion { kind: &KIND, to_stored: convert::to_stored, from_stored: convert::from_stored }),
+    default: convert::default,
+    validate: |autoscaler| check::check(&convert::stored(autoscaler), None),
+    validate_update: |new, old| check::check(&convert::stored(new), Some(&convert::stored(old))),
     ..BASE
 };
-
-/// What of the stored form version 1 has no fields for: annotation, then path in version 2.
-const IN_ANNOTATIONS: [(&str, &[&str]); 4] = [
-    ("autoscaling.alpha.kubernetes.io/metrics", &["spec", "metrics"]),
-    ("autoscaling.alpha.kubernetes.io/behavior", &["spec", "behavior"]),
-    ("autoscaling.alpha.kubernetes.io/current-metrics", &["status", "currentMetrics"]),
-    ("autoscaling.alpha.kubernetes.io/conditions", &["status", "conditions"]),
-];
 
 fn row(autoscaler: &Value, now: Timestamp) -> Vec<Value> {
     let part = |field: &str| autoscaler.str_at(&["spec", "scaleTargetRef", field]).unwrap_or_default();
@@ -126,135 +120,41 @@ fn target(metric: &Value, current: Option<&Value>) -> String {
 fn default(autoscaler: &mut Value) {
     set_in(autoscaler, &["spec"], "minReplicas", || Value::Int(1));
     if autoscaler.items_at(&["spec", "metrics"]).is_empty() && autoscaler.get("spec").is_some() {
-        let metric = value!({
-            "type": "Resource",
-            "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": DEFAULT_CPU_UTILIZATION}},
-        });
-        autoscaler.set_at(&["spec", "metrics"], Value::Array(vec![metric]));
+        autoscaler.set_at(&["spec", "metrics"], vec![cpu(DEFAULT_CPU_UTILIZATION.into())]);
     }
-}
-
-fn to_stored(autoscaler: &mut Value) {
-    autoscaler.set_at(&["apiVersion"], "autoscaling/v2");
-    let percent = autoscaler.remove_at(&["spec", "targetCPUUtilizationPercentage"]);
-    for (annotation, path) in IN_ANNOTATIONS {
-        let Some(text) = autoscaler.remove_at(&["metadata", "annotations", annotation]) else { continue };
-        let parsed = text.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-        if let Some(parsed) = parsed {
-            autoscaler.set_at(path, parsed);
+    let behavior = ["spec", "behavior"];
+    if autoscaler.at(&behavior).is_none_or(Value::is_null) {
+        return;
+    }
+    let percent = value!({"type": "Percent", "value": 100, "periodSeconds": 15});
+    let pods = value!({"type": "Pods", "value": 4, "periodSeconds": 15});
+    for (direction, policies) in [("scaleUp", vec![pods, percent.clone()]), ("scaleDown", vec![percent])] {
+        set_in(autoscaler, &behavior, direction, Value::object);
+        let path = ["spec", "behavior", direction];
+        if direction == "scaleUp" {
+            set_in(autoscaler, &path, "stabilizationWindowSeconds", || 0.into());
         }
-    }
-    if meta::annotations(autoscaler).is_some_and(machinery::Object::is_empty) {
-        autoscaler.remove_at(&["metadata", "annotations"]);
-    }
-    if let Some(percent) = percent.filter(|percent| !percent.is_null()) {
-        let metric = value!({
-            "type": "Resource",
-            "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent}},
-        });
-        let mut metrics = vec![metric];
-        metrics.extend(autoscaler.items_at(&["spec", "metrics"]).iter().cloned());
-        autoscaler.set_at(&["spec", "metrics"], Value::Array(metrics));
+        set_in(autoscaler, &path, "selectPolicy", || "Max".into());
+        set_in(autoscaler, &path, "policies", || policies.into());
     }
 }
 
-fn from_stored(autoscaler: &mut Value) {
-    autoscaler.set_at(&["apiVersion"], "autoscaling/v1");
-    let is_cpu = |metric: &&Value| {
-        metric.str_at(&["resource", "name"]) == Some("cpu")
-            && metric.int_at(&["resource", "target", "averageUtilization"]).is_some()
-    };
-    let metrics = autoscaler.items_at(&["spec", "metrics"]).to_vec();
-    let percent = metrics.iter().find(is_cpu).and_then(|m| m.int_at(&["resource", "target", "averageUtilization"]));
-    let first = metrics.iter().position(|metric| is_cpu(&metric));
-    let others: Vec<Value> =
-        metrics.into_iter().enumerate().filter(|(i, _)| Some(*i) != first).map(|(_, metric)| metric).collect();
-    autoscaler.remove_at(&["spec", "metrics"]);
-    if !others.is_empty() {
-        autoscaler.set_at(&["spec", "metrics"], Value::Array(others));
-    }
-    for (annotation, path) in IN_ANNOTATIONS {
-        let Some(value) = autoscaler.remove_at(path) else { continue };
-        let empty = value.is_null() || value.as_array().is_some_and(<[Value]>::is_empty);
-        if let Some(text) = (!empty).then(|| serde_json::to_string(&value).ok()).flatten() {
-            autoscaler.set_at(&["metadata", "annotations", annotation], text);
-        }
-    }
-    if let Some(percent) = percent {
-        autoscaler.set_at(&["spec", "targetCPUUtilizationPercentage"], percent);
-    }
+/// The wish for a part of the processors that pods asked for.
+fn cpu(percent: Value) -> Value {
+    let target = value!({"type": "Utilization", "averageUtilization": percent});
+    value!({"type": "Resource", "resource": {"name": "cpu", "target": target}})
 }
 
-fn validate(autoscaler: &Value) -> Errors {
-    let spec = autoscaler.get("spec").unwrap_or(&Value::Null);
-    let path = Path::new("spec");
-    let number = |field: &str| spec.int_at(&[field]);
-    let (least, most) = (number("minReplicas").unwrap_or(1), number("maxReplicas").unwrap_or_default());
-    let mut errors = Errors::new();
-    let mut zero_metrics = spec.items_at(&["metrics"]).iter();
-    let scales_to_zero = zero_metrics.any(|m| matches!(m.str_at(&["type"]), Some("Object" | "External")));
-    if least < 1 {
-        errors.push(Error::invalid(&path.child("minReplicas"), least, "must be greater than or equal to 1"));
-    }
-    if most < 1 {
-        errors.push(Error::required(&path.child("maxReplicas"), "must be set and greater than 0"));
-    }
-    if most < least {
-        let detail = "must be greater than or equal to `minReplicas`";
-        errors.push(Error::invalid(&path.child("maxReplicas"), most, detail));
-    }
-    errors.extend(reference(spec.get("scaleTargetRef").unwrap_or(&Value::Null), &path.child("scaleTargetRef")));
-    for (i, metric) in spec.items_at(&["metrics"]).iter().enumerate() {
-        errors.extend(self::metric(metric, &path.child("metrics").index(i)));
-    }
-    if least == 0 && !scales_to_zero {
-        let detail = "must specify at least one Object or External metric to support scaling to zero replicas";
-        errors.push(Error::forbidden(&path.child("metrics"), detail));
-    }
-    errors
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machinery::json;
 
-fn reference(reference: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    for field in ["kind", "name"] {
-        match reference.str_at(&[field]).unwrap_or_default() {
-            "" => errors.push(Error::required(&path.child(field), "")),
-            name => errors.extend(crate::validate::text(names::is_path_segment_name, name, &path.child(field))),
-        }
+    #[test]
+    fn behavior_gets_both_directions() {
+        let mut autoscaler = value!({"spec": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}});
+        default(&mut autoscaler);
+        expect_test::expect![[r#"{"scaleDown":{"stabilizationWindowSeconds":60,"selectPolicy":"Max","policies":[{"type":"Percent","value":100,"periodSeconds":15}]},"scaleUp":{"stabilizationWindowSeconds":0,"selectPolicy":"Max","policies":[{"type":"Pods","value":4,"periodSeconds":15},{"type":"Percent","value":100,"periodSeconds":15}]}}"#]]
+        .assert_eq(&json::to_string(autoscaler.at(&["spec", "behavior"]).unwrap()));
     }
-    let version = reference.str_at(&["apiVersion"]).unwrap_or_default();
-    if version.is_empty() {
-        errors.push(Error::invalid(&path.child("apiVersion"), version, "apiVersion must specify API group"));
-    }
-    errors
-}
-
-fn metric(metric: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let sources = [
-        ("ContainerResource", "containerResource"),
-        ("External", "external"),
-        ("Object", "object"),
-        ("Pods", "pods"),
-        ("Resource", "resource"),
-    ];
-    let kind = metric.str_at(&["type"]).unwrap_or_default();
-    if kind.is_empty() {
-        errors.push(Error::required(&path.child("type"), "must specify a metric source type"));
-        return errors;
-    }
-    let Some((_, field)) = sources.iter().find(|(name, _)| *name == kind) else {
-        errors.push(Error::not_supported(&path.child("type"), kind, &sources.map(|(name, _)| name)));
-        return errors;
-    };
-    let set = sources.iter().filter(|(_, field)| metric.get(field).is_some_and(|v| !v.is_null()));
-    for (i, (_, other)) in set.enumerate() {
-        if i > 0 {
-            errors.push(Error::forbidden(&path.child(other), "must populate the given metric source only"));
-        }
-    }
-    if metric.get(field).is_none_or(Value::is_null) {
-        errors.push(Error::required(&path.child(field), "must populate information for the given metric source"));
-    }
-    errors
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Object, Text, Value, meta, names};
 
-use crate::kind::{BASE, Conversion, Kind, NameRule, Selectable, Writes, path_value};
+use crate::kind::{BASE, Conversion, Kind, NameRule, Selectable, Writes, path_value, settle};
 use crate::strategy::immutable;
 use crate::table::{Describe, NAME, since, str, text};
 
@@ -50,7 +50,7 @@ pub static EVENTS_KIND: Kind = Kind {
     storage: "events",
     schema: "io.k8s.api.events.v1.Event",
     columns: KIND.columns,
-    row,
+    row: |event, now| row(&stored(event), now),
     selectable: EVENTS_FIELDS,
     writes: KIND.writes,
     expires: true,
@@ -162,7 +162,8 @@ fn reporter(event: &Value) -> String {
 
 fn to_stored(event: &mut Value) {
     rename(event, |name| RENAMED.iter().find(|(_, new)| *new == name).map(|(core, _)| *core));
-    event.set_at(&["apiVersion"], "v1");
+    meta::set_type(event, "v1", KIND.kind);
+    settle(KIND.schema, event);
 }
 
 fn stored(event: &Value) -> Value {
@@ -173,7 +174,8 @@ fn stored(event: &Value) -> Value {
 
 fn from_stored(event: &mut Value) {
     rename(event, |name| RENAMED.iter().find(|(core, _)| *core == name).map(|(_, new)| *new));
-    event.set_at(&["apiVersion"], "events.k8s.io/v1");
+    meta::set_type(event, "events.k8s.io/v1", EVENTS_KIND.kind);
+    settle(EVENTS_KIND.schema, event);
 }
 
 fn rename(event: &mut Value, other: impl Fn(&str) -> Option<&'static str>) {
@@ -268,6 +270,8 @@ fn validate_new_update(new: &Value, old: &Value) -> Errors {
         "firstTimestamp",
         "lastTimestamp",
         "count",
+        // Upstream looks at it twice, and says so twice.
+        "reason",
         "type",
         "eventTime",
         "action",
@@ -289,7 +293,8 @@ mod tests {
 
     #[test]
     fn conversion_renames_and_back() {
-        let core = value!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"kind": "Pod"}, "message": "m"});
+        let mut core = value!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"kind": "Pod"}, "message": "m"});
+        settle(KIND.schema, &mut core);
         let mut event = core.clone();
         from_stored(&mut event);
         assert_eq!(event.str_at(&["note"]), Some("m"));
