@@ -115,7 +115,7 @@ pub async fn start(
         return Err(ContainerdError::PathTooLong(layout.socket()));
     }
     let machine = pause::Machine::here().ok_or(ContainerdError::Machine(std::env::consts::ARCH))?;
-    let program = process::find("containerd").ok_or(ContainerdError::NotFound)?;
+    let program = program()?;
     std::fs::create_dir_all(&layout.dir).map_err(io("making containerd's directory"))?;
     let text = config::text(&layout, settings);
     let unchanged = std::fs::read_to_string(layout.config()).is_ok_and(|old| old == text);
@@ -133,6 +133,14 @@ pub async fn start(
     supervisor.wait_until_it_answers(&runtime).await?;
     supervisor.import_pause(&runtime, machine).await?;
     Ok((runtime, supervisor))
+}
+
+/// Where the machine has containerd.
+///
+/// # Errors
+/// When it has none.
+pub fn program() -> Result<PathBuf, ContainerdError> {
+    process::find("containerd").ok_or(ContainerdError::NotFound)
 }
 
 /// Keeps containerd running.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Instant;
-use client::{ApiError, Context, Patch};
-use k8s_openapi::api::core::v1::{Node as NodeObject, NodeStatus};
+use client::{ApiError, Context, Informer, InformerOptions, Patch};
+use k8s_openapi::api::core::v1::Node as NodeObject;
 use machinery::Value;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -26,6 +26,8 @@ const UPDATE_PERIOD: Duration = Duration::from_secs(10);
 const REPORT_PERIOD: Duration = Duration::from_secs(300);
 /// While the node is not ready, it is looked at this often, so that it becomes so soon.
 const UNREADY_PERIOD: Duration = Duration::from_millis(200);
+/// A runtime that does not answer for so long is not waited for: the node must say that it hangs.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// Between attempts to register.
 const REGISTER_RETRY: Duration = Duration::from_millis(500);
 
@@ -40,9 +42,9 @@ pub(crate) struct Registration {
     pub(crate) health: Arc<Mutex<RuntimeHealth>>,
 }
 
-/// What was written last.
+/// The node as we last wrote it.
 struct Written {
-    status: NodeStatus,
+    node: NodeObject,
     at: Instant,
 }
 
@@ -54,25 +56,48 @@ impl Registration {
     }
 
     async fn keep(&self) {
-        let clock = &self.context.clock;
         while let Err(error) = self.register().await {
             tracing::warn!(%error, "cannot register the node yet");
-            clock.sleep(REGISTER_RETRY).await;
+            self.context.clock.sleep(REGISTER_RETRY).await;
         }
+        // The lease says that the kubelet lives, whatever the runtime does.
+        let own = InformerOptions {
+            field_selector: format!("metadata.name={}", self.facts.name),
+            ..InformerOptions::default()
+        };
+        let node = Informer::new();
+        let watch = node.clone().run(self.context.clone(), own);
+        tokio::join!(watch, self.keep_lease(), self.keep_status(&node));
+    }
+
+    async fn keep_lease(&self) {
         let mut lease = lease::Keeper::new();
-        let mut written = None;
-        let mut next_renewal = clock.instant();
         loop {
-            if clock.instant() >= next_renewal {
-                lease.renew(self).await;
-                next_renewal = clock.instant() + UPDATE_PERIOD;
+            lease.renew(self).await;
+            self.context.clock.sleep(UPDATE_PERIOD).await;
+        }
+    }
+
+    /// Writes the status whenever the runtime, or somebody else's hand on the node, makes it untrue.
+    async fn keep_status(&self, node: &Informer<NodeObject>) {
+        let clock = &self.context.clock;
+        let touched = Arc::new(Notify::new());
+        let ring = touched.clone();
+        node.observe(move |_| ring.notify_one());
+        node.synced().await;
+        let (mut written, mut next_look) = (None, clock.instant());
+        loop {
+            if clock.instant() >= next_look {
+                let health = self.look().await;
+                let ready = health.problem(clock.instant()).is_none();
+                next_look = clock.instant() + if ready { UPDATE_PERIOD } else { UNREADY_PERIOD };
             }
-            let ready = self.update(&mut written).await;
-            let next = if ready { next_renewal } else { next_renewal.min(clock.instant() + UNREADY_PERIOD) };
+            self.update(node, &mut written).await;
             tokio::select! {
                 biased;
-                () = self.wake.notified() => {}
-                () = clock.sleep_until(next) => {}
+                () = self.wake.notified() => next_look = clock.instant(),
+                () = touched.notified() => {}
+                () = clock.sleep_until(next_look) => {}
             }
         }
     }
@@ -94,51 +119,55 @@ impl Registration {
         self.context.client.patch::<NodeObject>("", &self.facts.name, &Patch::Strategic(patch)).await.map(drop)
     }
 
-    /// Writes the status if it changed or is old; whether the node is ready.
-    async fn update(&self, written: &mut Option<Written>) -> bool {
+    /// Writes the status if the API shows another or ours is old; registers again if somebody deleted the node.
+    async fn update(&self, node: &Informer<NodeObject>, written: &mut Option<Written>) {
         let (clock, client) = (&self.context.clock, &self.context.client);
-        let health = self.look().await;
-        let ready = health.problem(clock.instant()).is_none();
-        let old = match written {
-            Some(written) => written.status.clone(),
-            None => match client.get::<NodeObject>("", &self.facts.name).await {
-                Ok(node) => node.status.unwrap_or_default(),
-                Err(error) if error.is_not_found() => {
-                    // Somebody deleted the node while it lives: it comes back.
-                    let registered = self.register().await;
-                    return registered.is_ok() && ready;
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "cannot read the node");
-                    return ready;
-                }
-            },
+        let health = self.health.lock().clone();
+        let Some(known) = newer(node.get(&self.facts.name), written.as_ref()) else {
+            match self.register().await {
+                Ok(()) => tracing::info!("the node was gone and is registered again"),
+                Err(error) => tracing::debug!(%error, "cannot register the node"),
+            }
+            return;
         };
+        let old = known.status.clone().unwrap_or_default();
         let new = node_object::status(&self.options, &self.facts, &health, &old, clock.now(), clock.instant());
         let due = written.as_ref().is_none_or(|written| clock.instant().duration_since(written.at) >= REPORT_PERIOD);
         if !due && node_object::is_same(&old, &new) {
-            return ready;
+            return;
         }
         let patch: Value = machinery::to_value(&serde_json::json!({"status": node_object::patch(&old, &new)}));
         match client.patch_status::<NodeObject>("", &self.facts.name, &Patch::Strategic(patch)).await {
-            Ok(node) => *written = Some(Written { status: node.status.unwrap_or_default(), at: clock.instant() }),
+            Ok(node) => *written = Some(Written { node, at: clock.instant() }),
             Err(error) => {
                 tracing::debug!(%error, "cannot write the node's status");
                 *written = None;
             }
         }
-        ready
     }
 
     /// Asks the runtime how it is.
     async fn look(&self) -> RuntimeHealth {
-        let status = self.runtime.status().await;
-        let images = match &status {
-            Ok(_) => self.runtime.list_images().await.ok(),
-            Err(_) => None,
+        let asked = async {
+            let status = self.runtime.status().await.ok()?;
+            Some((status, self.runtime.list_images().await.ok()))
         };
+        let heard = self.context.clock.timeout(LOOK_LIMIT, asked).await.ok().flatten();
         let mut health = self.health.lock();
-        health.hear(status, images, self.context.clock.instant());
+        if let Some((status, images)) = heard {
+            health.hear(status, images, self.context.clock.instant());
+        }
         health.clone()
+    }
+}
+
+/// The node as the API has it: as the watch shows it, or as we wrote it if the watch is behind. The watch alone says
+/// that it is gone.
+fn newer(shown: Option<Arc<NodeObject>>, written: Option<&Written>) -> Option<Arc<NodeObject>> {
+    let version = |node: &NodeObject| -> Option<u64> { node.metadata.resource_version.as_ref()?.parse().ok() };
+    let shown = shown?;
+    match written {
+        Some(written) if version(&written.node) > version(&shown) => Some(Arc::new(written.node.clone())),
+        _ => Some(shown),
     }
 }

@@ -74,6 +74,13 @@ impl Runtime {
         Ok(self.runtime().status(timed(request)).await?.into_inner().status.unwrap_or_default())
     }
 
+    /// What the runtime's handler `name` can do (the default one is called "").
+    pub async fn handler_features(&self, name: &str) -> Result<RuntimeHandlerFeatures> {
+        let request = StatusRequest { verbose: false };
+        let handlers = self.runtime().status(timed(request)).await?.into_inner().runtime_handlers;
+        Ok(handlers.into_iter().find(|handler| handler.name == name).and_then(|h| h.features).unwrap_or_default())
+    }
+
     /// Makes and starts a sandbox; gives its id.
     pub async fn run_pod_sandbox(&self, config: PodSandboxConfig, handler: String) -> Result<String> {
         let request = RunPodSandboxRequest { config: Some(config), runtime_handler: handler };

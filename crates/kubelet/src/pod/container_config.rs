@@ -59,6 +59,36 @@ pub fn container_config(pod: &Pod, container: &Container, parts: Parts) -> Conta
         stdin_once: container.stdin_once.unwrap_or(false),
         tty: container.tty.unwrap_or(false),
         linux: Some(LinuxContainerConfig { resources: Some(parts.resources), security_context: Some(parts.security) }),
+        stop_signal: stop_signal(container) as i32,
         ..ContainerConfig::default()
+    }
+}
+
+/// The signal that asks the container to end; the image's own unless the pod names one.
+fn stop_signal(container: &Container) -> Signal {
+    let name = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.as_deref()).unwrap_or_default();
+    let name = name.replace('+', "PLUS").replace('-', "MINUS");
+    Signal::from_str_name(&name).unwrap_or(Signal::RuntimeDefault)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Lifecycle;
+
+    use super::*;
+
+    #[test]
+    fn stop_signals_by_their_names() {
+        let cases = [
+            (None, Signal::RuntimeDefault),
+            (Some("SIGUSR1"), Signal::Sigusr1),
+            (Some("SIGRTMIN+3"), Signal::Sigrtminplus3),
+            (Some("SIGRTMAX-1"), Signal::Sigrtmaxminus1),
+        ];
+        for (name, expected) in cases {
+            let lifecycle = Lifecycle { stop_signal: name.map(str::to_owned), ..Lifecycle::default() };
+            let container = Container { lifecycle: Some(lifecycle), ..Container::default() };
+            assert_eq!(stop_signal(&container), expected);
+        }
     }
 }

@@ -36,6 +36,23 @@ pub fn container_resources(pod: &Pod, container: &Container, node_memory: i64) -
     }
 }
 
+/// What the sandbox itself needs (`spec.overhead`, filled in from the RuntimeClass).
+#[must_use]
+pub fn overhead(pod: &Pod) -> LinuxContainerResources {
+    let overhead = spec::spec(pod).overhead.as_ref();
+    if overhead.is_none() {
+        return LinuxContainerResources::default();
+    }
+    let cpu = quantity::milli(overhead, "cpu").unwrap_or(0);
+    LinuxContainerResources {
+        cpu_shares: cpu_shares(cpu),
+        cpu_quota: cpu_quota(cpu),
+        cpu_period: CPU_PERIOD_US,
+        memory_limit_in_bytes: quantity::value(overhead, "memory").unwrap_or(0),
+        ..LinuxContainerResources::default()
+    }
+}
+
 /// The cgroup of a whole pod.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PodResources {

@@ -30,7 +30,7 @@ pub fn sandbox_config(pod: &Pod, attempt: u32, dns: &NodeDns, logs: &Path, cgrou
             cgroup_parent: cgroup_parent.to_owned(),
             security_context: Some(security::sandbox(pod)),
             sysctls: sysctls.collect(),
-            overhead: Some(LinuxContainerResources::default()),
+            overhead: Some(resources::overhead(pod)),
             resources: Some(sandbox_resources(pod)),
         }),
         windows: None,

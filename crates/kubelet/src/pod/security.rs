@@ -1,6 +1,6 @@
 //! Users, capabilities, namespaces and profiles of sandboxes and containers.
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SeccompProfile};
+use k8s_openapi::api::core::v1::{AppArmorProfile, Container, Pod, PodSecurityContext, SELinuxOptions, SeccompProfile};
 
 use super::spec;
 use crate::proto::cri::security_profile::ProfileType;
@@ -43,6 +43,7 @@ pub fn sandbox(pod: &Pod) -> LinuxSandboxSecurityContext {
         supplemental_groups_policy: groups_policy(context),
         privileged: spec::containers(pod).any(|(_, container)| is_privileged(container)),
         seccomp: Some(profile(ProfileType::RuntimeDefault, "")),
+        selinux_options: selinux(context.se_linux_options.as_ref()),
         ..LinuxSandboxSecurityContext::default()
     }
 }
@@ -67,6 +68,7 @@ pub fn container(
     }
     let privileged = is_privileged(container);
     let seccomp = own.and_then(|own| own.seccomp_profile.as_ref()).or(shared.seccomp_profile.as_ref());
+    let apparmor = own.and_then(|own| own.app_armor_profile.as_ref()).or(shared.app_armor_profile.as_ref());
     let unmasked = privileged || own.and_then(|own| own.proc_mount.as_deref()) == Some("Unmasked");
     let paths =
         |list: &[&str]| if unmasked { Vec::new() } else { list.iter().map(|path| (*path).to_owned()).collect() };
@@ -84,6 +86,11 @@ pub fn container(
         masked_paths: paths(&[MASKED.as_slice(), &MASKED_SYS].concat()),
         readonly_paths: paths(&READ_ONLY),
         seccomp: Some(seccomp_profile(seccomp, privileged, seccomp_dir)),
+        selinux_options: selinux(
+            own.and_then(|own| own.se_linux_options.as_ref()).or(shared.se_linux_options.as_ref()),
+        ),
+        apparmor: apparmor.filter(|_| !privileged).map(apparmor_profile),
+        apparmor_profile: apparmor.filter(|_| !privileged).map(apparmor_name).unwrap_or_default(),
         ..LinuxContainerSecurityContext::default()
     })
 }
@@ -172,6 +179,33 @@ fn seccomp_profile(asked: Option<&SeccompProfile>, privileged: bool, dir: &std::
     }
 }
 
+fn selinux(asked: Option<&SELinuxOptions>) -> Option<SeLinuxOption> {
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    asked.map(|asked| SeLinuxOption {
+        user: part(&asked.user),
+        role: part(&asked.role),
+        r#type: part(&asked.type_),
+        level: part(&asked.level),
+    })
+}
+
+fn apparmor_profile(asked: &AppArmorProfile) -> SecurityProfile {
+    match asked.type_.as_str() {
+        "RuntimeDefault" => profile(ProfileType::RuntimeDefault, ""),
+        "Localhost" => profile(ProfileType::Localhost, asked.localhost_profile.as_deref().unwrap_or_default()),
+        _ => profile(ProfileType::Unconfined, ""),
+    }
+}
+
+/// The profile in the form that runtimes read before they knew `apparmor`.
+fn apparmor_name(asked: &AppArmorProfile) -> String {
+    match asked.type_.as_str() {
+        "RuntimeDefault" => "runtime/default".to_owned(),
+        "Localhost" => format!("localhost/{}", asked.localhost_profile.as_deref().unwrap_or_default()),
+        _ => "unconfined".to_owned(),
+    }
+}
+
 fn profile(kind: ProfileType, reference: &str) -> SecurityProfile {
     SecurityProfile { profile_type: kind as i32, localhost_ref: reference.to_owned() }
 }
@@ -213,5 +247,31 @@ mod tests {
             let expected = expected.map_err(|text| format!("{text} (pod: \"p_n(u)\", container: c)"));
             assert_eq!(found, expected);
         }
+    }
+    #[test]
+    fn labels_and_profiles_come_from_the_container_then_from_the_pod() {
+        let pod = json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {
+            "securityContext": {
+                "seLinuxOptions": {"level": "s0:c1"},
+                "appArmorProfile": {"type": "Localhost", "localhostProfile": "rower"}},
+            "containers": [
+                {"name": "plain"},
+                {"name": "own", "securityContext": {
+                    "seLinuxOptions": {"type": "spc_t"}, "appArmorProfile": {"type": "RuntimeDefault"}}},
+                {"name": "mighty", "securityContext": {"privileged": true}}]}});
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        let found: Vec<String> = spec::spec(&pod)
+            .containers
+            .iter()
+            .map(|one| {
+                let found = container(&pod, one, &ImageUser::default(), "/s".as_ref(), &[]).unwrap();
+                let selinux = found.selinux_options.unwrap();
+                format!("{}: {} {} {:?}", one.name, selinux.r#type, selinux.level, found.apparmor_profile)
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [r#"plain:  s0:c1 "localhost/rower""#, r#"own: spc_t  "runtime/default""#, r#"mighty:  s0:c1 """#]
+        );
     }
 }

@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::NodeCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::proto::cri::{Image, RuntimeStatus};
-use crate::runtime;
 
 /// After so long without an answer the runtime counts as down.
 const DOWN_AFTER: Duration = Duration::from_secs(5);
@@ -22,11 +21,9 @@ pub(crate) struct RuntimeHealth {
 }
 
 impl RuntimeHealth {
-    pub(super) fn hear(&mut self, status: runtime::Result<RuntimeStatus>, images: Option<Vec<Image>>, now: Instant) {
-        if let Ok(status) = status {
-            self.status = status;
-            self.answered = Some(now);
-        }
+    pub(super) fn hear(&mut self, status: RuntimeStatus, images: Option<Vec<Image>>, now: Instant) {
+        self.status = status;
+        self.answered = Some(now);
         if let Some(images) = images {
             self.images = images;
         }
@@ -115,11 +112,11 @@ mod tests {
         let status = |network| RuntimeStatus {
             conditions: vec![condition("RuntimeReady", true), condition("NetworkReady", network)],
         };
-        health.hear(Ok(status(false)), None, clock.instant());
+        health.hear(status(false), None, clock.instant());
         let network =
             "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:no CNI";
         assert_eq!(health.problem(clock.instant()).as_deref(), Some(network));
-        health.hear(Ok(status(true)), None, clock.instant());
+        health.hear(status(true), None, clock.instant());
         assert_eq!(health.problem(clock.instant()), None);
         clock.sleep(DOWN_AFTER).await;
         assert_eq!(health.problem(clock.instant()).as_deref(), Some("container runtime is down"));

@@ -1,6 +1,7 @@
 //! Makes a pod's surroundings: directories, volumes, cgroup, sandbox.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::node::v1::RuntimeClass;
 
 use super::{START_RETRY, Step};
 use crate::pod::downward::Addresses;
@@ -37,8 +38,24 @@ impl Step {
         }
         let logs = node.directories.logs_of(&self.pod);
         std::fs::create_dir_all(&logs).map_err(|error| failed(format!("making {}: {error}", logs.display())))?;
+        let handler = self.runtime_handler().await.map_err(failed)?;
+        if spec::spec(&self.pod).host_users == Some(false) {
+            return Err(failed(
+                "can't set `spec.hostUsers: false`, runtime does not support user namespaces".to_owned(),
+            ));
+        }
         let config = self.sandbox_config(attempt);
-        node.runtime.run_pod_sandbox(config, String::new()).await.map(drop).map_err(|error| failed(error.to_string()))
+        node.runtime.run_pod_sandbox(config, handler).await.map(drop).map_err(|error| failed(error.to_string()))
+    }
+
+    /// The runtime's handler that the pod's RuntimeClass names; "" is the default one.
+    pub(super) async fn runtime_handler(&self) -> Result<String, String> {
+        let class = spec::spec(&self.pod).runtime_class_name.as_deref().unwrap_or_default();
+        if class.is_empty() {
+            return Ok(String::new());
+        }
+        let class = self.node.client().get::<RuntimeClass>("", class).await.map_err(|error| error.to_string())?;
+        Ok(class.handler)
     }
 
     /// A pod without the node's network waits until there is one.

@@ -104,7 +104,8 @@ impl Step {
             Some(volumes) => volumes,
             None => self.set_up_volumes().await.map_err(|error| error.to_string())?,
         };
-        let mounts = self.mounts(container, &volumes, &variables)?;
+        let recursive = self.can_mount_recursively(container).await?;
+        let mounts = self.mounts(container, &volumes, &variables, recursive)?;
         let user = ImageUser { uid: image.uid.map(|uid| uid.value), name: image.username.clone() };
         let user = if user.name.is_empty() && user.uid.is_none() { ImageUser { uid: Some(0), ..user } } else { user };
         let security = security::container(pod, container, &user, &node.directories.seccomp(), &[])?;
@@ -120,6 +121,17 @@ impl Step {
             security,
         };
         Ok(container_config(pod, container, parts))
+    }
+
+    /// Whether the pod's runtime makes read-only mounts read-only all the way down; asked only where it matters.
+    async fn can_mount_recursively(&self, container: &Container) -> Result<bool, String> {
+        let mut mounts = container.volume_mounts.iter().flatten();
+        if !mounts.any(|mount| mount.recursive_read_only.is_some()) {
+            return Ok(false);
+        }
+        let handler = self.runtime_handler().await?;
+        let features = self.node.runtime.handler_features(&handler).await.map_err(|error| error.to_string())?;
+        Ok(features.recursive_read_only_mounts)
     }
 
     /// Log collectors look for containers' logs here.

@@ -40,6 +40,7 @@ const fn step(name: &'static str, run: fn(&Cluster) -> Result<()>) -> Step {
 /// Every step, first to last: the last ones crash the server and take the example away.
 pub const ALL: &[Step] = &[
     scene("the node is shown as ready", nodes::shown),
+    step("an untrue word about the node is put right, a deleted node comes back", nodes::put_right),
     scene("the example is applied and rolls out", application::deployed),
     step("the example answers on its node port", application::node_port),
     step("the example answers in pods on its cluster IP and DNS name", application::from_a_pod),

@@ -20,10 +20,14 @@ impl Step {
         container: &Container,
         volumes: &Volumes,
         variables: &BTreeMap<String, String>,
+        recursive: bool,
     ) -> Result<Vec<Mount>, String> {
         let mut mounts = Vec::new();
         for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
-            mounts.push(self.volume_mount(container, index, mount, volumes, variables)?);
+            let recursive_read_only = recursive_read_only(mount, recursive)
+                .map_err(|error| format!("failed to resolve recursive read-only mode: {error}"))?;
+            let mount = self.volume_mount(container, index, mount, volumes, variables)?;
+            mounts.push(Mount { recursive_read_only, ..mount });
         }
         if !mounts.iter().any(|mount| mount.container_path == HOSTS) {
             mounts.push(self.hosts_mount()?);
@@ -92,6 +96,26 @@ impl Step {
     }
 }
 
+/// Whether what is mounted below a read-only volume is to be read-only too; `supported` by the runtime (KEP-3857).
+fn recursive_read_only(mount: &VolumeMount, supported: bool) -> Result<bool, String> {
+    let mode = mount.recursive_read_only.as_deref().unwrap_or("Disabled");
+    if mode == "Disabled" {
+        return Ok(false);
+    }
+    let asked = format!("volume \"{}\" requested recursive read-only mode", mount.name);
+    let propagation = mount.mount_propagation.as_deref().unwrap_or("None");
+    match mode {
+        _ if mount.read_only != Some(true) => Err(format!("{asked}, but it is not read-only")),
+        _ if propagation != "None" => {
+            Err(format!("{asked}, but it is not compatible with propagation \"{propagation}\""))
+        }
+        "IfPossible" => Ok(supported),
+        "Enabled" if supported => Ok(true),
+        "Enabled" => Err(format!("{asked}, but it is not supported by the runtime")),
+        _ => Err(format!("unknown recursive read-only mode \"{mode}\"")),
+    }
+}
+
 fn plain(container: &str, host: &Path) -> Mount {
     let host_path = host.to_string_lossy().into_owned();
     Mount { container_path: container.to_owned(), host_path, ..Mount::default() }
@@ -102,4 +126,33 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), String> {
     made.and_then(|_| std::fs::write(path, text))
         .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)))
         .map_err(|error| format!("writing {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recursive_read_only_as_asked_and_as_possible() {
+        let mount = |mode: &str, read_only, propagation: Option<&str>| VolumeMount {
+            name: "v".into(),
+            recursive_read_only: Some(mode.to_owned()),
+            read_only: Some(read_only),
+            mount_propagation: propagation.map(str::to_owned),
+            ..VolumeMount::default()
+        };
+        let cases = [
+            (mount("Disabled", false, None), true, "false"),
+            (mount("IfPossible", true, None), false, "false"),
+            (mount("IfPossible", true, None), true, "true"),
+            (mount("Enabled", true, Some("None")), true, "true"),
+            (mount("Enabled", true, None), false, "not supported by the runtime"),
+            (mount("Enabled", false, None), true, "but it is not read-only"),
+            (mount("Enabled", true, Some("Bidirectional")), true, "propagation \"Bidirectional\""),
+        ];
+        for (mount, supported, expected) in cases {
+            let found = recursive_read_only(&mount, supported).map_or_else(|error| error, |yes| yes.to_string());
+            assert!(found.contains(expected), "{mount:?}: {found}");
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! What `kubectl get` shows of the cluster.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Cluster;
-use crate::manifests;
+use crate::{manifests, wait};
 
 /// The node is ready, with its address, system and runtime; the tests' namespace is made.
 pub fn shown(cluster: &Cluster) -> Result<()> {
@@ -39,4 +39,21 @@ pub fn everything(cluster: &Cluster) -> Result<()> {
         ensure!(table.contains(part), "no {part:?} in\n{table}");
     }
     Ok(())
+}
+
+/// What somebody else writes into the node's status is put right at once, and a deleted node comes back.
+pub fn put_right(cluster: &Cluster) -> Result<()> {
+    let name = cluster.items("nodes")?.pop().context("no node")?["metadata"]["name"].clone();
+    let name = name.as_str().context("a node without a name")?;
+    let untrue = r#"{"status":{"conditions":[{"type":"Ready","status":"Unknown","reason":"Rumour"}]}}"#;
+    cluster.kubectl(&format!("patch node {name} --subresource=status -p")).arg(untrue).ok()?;
+    let ready = || cluster.kubectl(&format!("wait --for=condition=Ready node/{name} --timeout=1s")).ok();
+    wait::until("the node is ready again", ready)?;
+    cluster.kubectl(&format!("delete node {name}")).ok()?;
+    wait::until("the node is back and ready", ready)?;
+    wait::until("it takes pods again", || {
+        let node = cluster.json(&format!("node {name}"))?;
+        ensure!(node["spec"]["taints"].is_null(), "{}", node["spec"]["taints"]);
+        Ok(())
+    })
 }
