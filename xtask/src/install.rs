@@ -23,6 +23,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("python3", "/usr/bin/python3"),
     ("python3-pip", "/usr/bin/pip3"),
     ("busybox-static", "/bin/busybox"),
+    ("etcd-server", "/usr/bin/etcd"),
     ("procps", "/usr/bin/pgrep"),
     ("curl", "/usr/bin/curl"),
 ];
@@ -47,6 +48,10 @@ pub fn packages() -> Result<String> {
     // A package that starts a service of its own would compete with the cluster's containerd: nothing is started.
     let _policy = NoServices::enter()?;
     shell::output(apt().args(["install", "-y", "--no-install-recommends"]).args(&missing))?;
+    if missing.contains(&"etcd-server") && Path::new("/usr/bin/systemctl").exists() {
+        // The tests start members of their own; the service would come up with the next boot.
+        shell::output(Command::new("systemctl").args(["disable", "etcd.service"]))?;
+    }
     Ok(format!("installed {}", missing.join(", ")))
 }
 

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use base::CancellationToken;
+use store::Turn;
 
 use crate::server::Server;
 
-/// Compacts every interval up to where the store was one interval before, so that a list under way can finish.
+/// Takes a turn every interval: what was overwritten before the last one is forgotten, so that a list under way can
+/// finish. Servers in front of one store share the turns.
 pub async fn run(server: Arc<Server>, stop: CancellationToken) {
-    let mut before = None;
+    let mut last = Turn::default();
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
             () = server.clock.sleep(server.options.compaction_interval) => {}
         }
-        if let Some(revision) = before.take()
-            && let Err(error) = server.store.compact(revision).await
-        {
-            tracing::warn!(%error, "the store's history was not compacted");
+        match server.store.compact_in_turn(last).await {
+            Ok(turn) => last = turn,
+            Err(error) => tracing::warn!(%error, "the store's history was not compacted"),
         }
-        before = server.store.revision().await.ok();
     }
 }

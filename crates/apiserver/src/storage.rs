@@ -1,7 +1,10 @@
 //! Objects as the store keeps them, and the store's errors as the API words them.
 
+mod media;
+
 use bytes::Bytes;
 use machinery::{Status, Value, json};
+pub use media::{MediaType, UnknownMediaType};
 use store::{Error, Revision};
 
 /// The bytes of `object`: type and metadata first, no resourceVersion (see [`crate::cache::Item`]).
@@ -67,6 +70,11 @@ pub fn failure(error: &Error) -> Status {
         Error::TooLarge { .. } => Status::request_entity_too_large(error),
         Error::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
         Error::Future { requested, current } => crate::cache::too_large(*requested, *current),
+        Error::TimedOut { .. } => {
+            Status::timeout("request did not complete within requested timeout - context deadline exceeded", 0)
+        }
+        // In etcd's words, without a reason, as stock servers pass them on.
+        Error::Refused { message } | Error::Unavailable { message } => Status::unknown(message),
         other => Status::internal(other),
     }
 }

@@ -15,6 +15,7 @@ mod index;
 pub mod memory;
 mod plan;
 mod shared;
+mod translated;
 mod versions;
 mod watch;
 
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 
 pub use entry::{Change, Entry, Expect, Range, RangeResult, Revision, Turn, WriteOutcome};
 pub use error::Error;
+pub use translated::{Translation, translated};
 pub use watch::{Batch, Event, WatchStream};
 
 /// Keeps the bytes of a cluster. Engines are shared as `Arc<dyn Store>`.
