@@ -21,6 +21,23 @@ pub const RETRY_PERIOD: Duration = Duration::from_secs(2);
 /// How far chance stretches the wait of an instance that does not lead.
 const RETRY_JITTER: f64 = 1.2;
 
+/// How long an election takes and holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// A holder that did not renew for so long has lost the lease.
+    pub lease_duration: Duration,
+    /// A leader that cannot renew for so long gives up.
+    pub renew_deadline: Duration,
+    /// Between attempts to take or renew the lease.
+    pub retry_period: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { lease_duration: LEASE_DURATION, renew_deadline: RENEW_DEADLINE, retry_period: RETRY_PERIOD }
+    }
+}
+
 /// Which lease to hold, and as whom.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -45,7 +62,17 @@ pub async fn lead<F: Future<Output = ()>>(
     candidate: &Candidate,
     work: impl FnOnce(CancellationToken) -> F,
 ) -> bool {
-    let mut election = Election { context, candidate, observed: None };
+    lead_timed(context, candidate, Timing::default(), work).await
+}
+
+/// As [`lead`], with other times.
+pub async fn lead_timed<F: Future<Output = ()>>(
+    context: &Context,
+    candidate: &Candidate,
+    timing: Timing,
+    work: impl FnOnce(CancellationToken) -> F,
+) -> bool {
+    let mut election = Election { context, candidate, timing, observed: None };
     if context.cancel.run_until_cancelled(election.acquire()).await.is_none() {
         return true;
     }
@@ -71,13 +98,14 @@ pub async fn lead<F: Future<Output = ()>>(
 struct Election<'a> {
     context: &'a Context,
     candidate: &'a Candidate,
+    timing: Timing,
     observed: Option<Observed>,
 }
 
 impl Election<'_> {
     async fn acquire(&mut self) {
         while !self.attempt().await {
-            let wait = RETRY_PERIOD.mul_f64(1.0 + RETRY_JITTER * self.context.random.fraction());
+            let wait = self.timing.retry_period.mul_f64(1.0 + RETRY_JITTER * self.context.random.fraction());
             self.context.clock.sleep(wait).await;
         }
     }
@@ -85,12 +113,12 @@ impl Election<'_> {
     /// Returns when the lease could not be renewed in time.
     async fn renew(&mut self) {
         let clock = &self.context.clock;
-        let mut deadline = clock.instant() + RENEW_DEADLINE;
+        let mut deadline = clock.instant() + self.timing.renew_deadline;
         while clock.instant() < deadline {
-            clock.sleep(RETRY_PERIOD).await;
+            clock.sleep(self.timing.retry_period).await;
             let left = deadline.saturating_duration_since(clock.instant());
             if clock.timeout(left, self.attempt()).await == Ok(true) {
-                deadline = clock.instant() + RENEW_DEADLINE;
+                deadline = clock.instant() + self.timing.renew_deadline;
             }
         }
     }
@@ -156,7 +184,7 @@ impl Election<'_> {
         let transitions = spec.lease_transitions.unwrap_or_default();
         LeaseSpec {
             holder_identity: Some(self.candidate.identity.clone()),
-            lease_duration_seconds: i32::try_from(LEASE_DURATION.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(self.timing.lease_duration.as_secs()).ok(),
             acquire_time: if ours { spec.acquire_time } else { Some(MicroTime(now)) },
             renew_time: Some(MicroTime(now)),
             lease_transitions: Some(if ours { transitions } else { transitions + 1 }),

@@ -3,99 +3,153 @@
 //! Invariant: one task owns snapshot and queue. A pod whose binding is under way stands in the snapshot already, so the
 //! next decision sees the room it takes.
 
-use std::collections::HashMap;
+mod binding;
+mod making_room;
+mod sources;
+mod status;
+mod updates;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use base::{Instant, Tasks};
-use client::{ApiError, Context, EventApi, Informer, InformerOptions, Object, Occurrence, Recorder};
+use client::{Context, EventApi, Object, Occurrence, Recorder};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use machinery::value;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
-use crate::config::Profile;
-use crate::cycle::{Diagnosis, Verdict, schedule};
-use crate::plugins::Change;
-use crate::queue::Queue;
-use crate::snapshot::{PodInfo, Snapshot};
+use crate::change::Change;
+use crate::config::{Profile, Settings};
+use crate::cycle::{Verdict, schedule};
+use crate::diagnosis::Diagnosis;
+use crate::metrics::{Ended, Metrics};
+use crate::pod::PodInfo;
+use crate::preemption::{Budget, Outcome, preempt};
+use crate::queue::{Attempt, Queue};
+use crate::server::Health;
+use crate::snapshot::Snapshot;
+use binding::Bound;
+use making_room::Cleared;
+use sources::{Sources, Update};
 
-/// So many bindings may be under way at once; more wait for one to end.
-const BINDINGS_LIMIT: usize = 128;
+/// So many bindings and other writes may be under way at once; more wait for one to end.
+const WRITES_LIMIT: usize = 128;
 /// Between two waits for events, at most so many pods are decided.
 const CYCLES_A_TURN: usize = 64;
+/// What upstream's device plugin says when it has nothing to give back.
+const NO_CLAIMS: &str = "no new claims to deallocate";
+/// What upstream's device plugin says of pods that were refused before it had looked at them.
+const NOT_FOUND: &str = "not found";
 
 /// Places pods until the context is cancelled.
-pub async fn run(context: Context, profile: Profile) {
-    let (nodes, pods) = (Informer::<Node>::new(), Informer::<Pod>::new());
+pub async fn run(context: Context, settings: impl Into<Settings>) {
+    run_observed(context, settings.into(), Arc::new(Metrics::new()), &Health::default()).await;
+}
+
+/// Places pods until the context is cancelled, counts what it does, and says when it knows the cluster.
+pub async fn run_observed(context: Context, settings: Settings, metrics: Arc<Metrics>, health: &Health) {
     let mut tasks = Tasks::new();
-    tasks.spawn(
-        "nodes",
-        nodes.clone().run(context.clone(), InformerOptions { transform: Some(trim_node), ..Default::default() }),
-    );
-    tasks.spawn("pods", pods.clone().run(context.clone(), InformerOptions::default()));
-    let synced = async { tokio::join!(nodes.synced(), pods.synced()) };
-    if context.cancel.run_until_cancelled(synced).await.is_some() {
-        let recorder = Recorder::start(&context, &mut tasks, EventApi::Events, &profile.scheduler_name, "");
-        Scheduler::new(context, profile, recorder).run(&nodes, &pods).await;
+    if let Some(sources) = sources::start(&context, &mut tasks).await {
+        health.set_ready();
+        let host = status::host_name();
+        let start = |profile: &Profile| {
+            let name = &profile.scheduler_name;
+            Recorder::start(&context, &mut tasks, EventApi::Events, name, &host)
+        };
+        let recorders = settings.profiles.iter().map(start).collect();
+        Scheduler::new(context, settings, recorders, metrics).run(sources).await;
     }
     tasks.join_all().await;
 }
 
-/// Drops what no plugin reads and nodes change often.
-fn trim_node(node: &mut Node) {
-    if let Some(status) = &mut node.status {
-        status.conditions = None;
-        status.node_info = None;
-    }
+/// What tasks beside the loop tell it.
+enum Message {
+    Bound(Bound),
+    Cleared(Cleared),
 }
 
-/// How a binding ended.
-struct Bound {
-    key: String,
+/// A pod that stands on its node before the API shows it.
+struct Assumed {
     uid: String,
-    result: Result<(), ApiError>,
+    /// Volumes and claims that were given away with it.
+    volumes: Vec<String>,
+    claims: Vec<String>,
 }
 
 struct Scheduler {
     context: Context,
-    profile: Profile,
-    recorder: Recorder,
+    settings: Settings,
+    recorders: Vec<Recorder>,
+    metrics: Arc<Metrics>,
     snapshot: Snapshot,
     queue: Queue,
-    /// Pods whose binding is under way or not seen yet, with their uid.
-    assumed: HashMap<String, String>,
-    bindings: Tasks,
+    budgets: BTreeMap<String, Budget>,
+    /// Pods whose binding is under way or not seen yet.
+    assumed: HashMap<Arc<str>, Assumed>,
+    /// Pods for which room is being made.
+    clearing: HashSet<Arc<str>>,
+    /// Told when a claim changes, by pods whose volumes are being bound.
+    claims_changed: Arc<Notify>,
+    writes: Tasks,
     start: usize,
 }
 
 impl Scheduler {
-    fn new(context: Context, profile: Profile, recorder: Recorder) -> Self {
-        let (snapshot, queue, bindings) = (Snapshot::default(), Queue::default(), Tasks::new());
-        Self { context, profile, recorder, snapshot, queue, assumed: HashMap::new(), bindings, start: 0 }
+    fn new(context: Context, settings: Settings, recorders: Vec<Recorder>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            queue: Queue::new(&settings, metrics.clone()),
+            context,
+            settings,
+            recorders,
+            metrics,
+            snapshot: Snapshot::default(),
+            budgets: BTreeMap::new(),
+            assumed: HashMap::new(),
+            clearing: HashSet::new(),
+            claims_changed: Arc::new(Notify::new()),
+            writes: Tasks::new(),
+            start: 0,
+        }
     }
 
-    async fn run(mut self, nodes: &Informer<Node>, pods: &Informer<Pod>) {
-        let (node_changes, pod_changes) = (nodes.changes(), pods.changes());
-        let (sender, mut bound) = mpsc::channel(BINDINGS_LIMIT);
+    async fn run(mut self, mut sources: Sources) {
+        std::mem::take(&mut sources.first).into_iter().for_each(|update| self.update(update));
+        let (node_changes, pod_changes) = (sources.nodes.changes(), sources.pods.changes());
+        let (sender, mut messages) = mpsc::channel(WRITES_LIMIT);
         let cancel = self.context.cancel.clone();
         loop {
             let clock = self.context.clock.clone();
             let deadline = self.queue.next_deadline();
-            let more = self.queue.sizes()[0] > 0 && self.bindings.len() < BINDINGS_LIMIT;
+            let more = self.queue.has_ready() && self.writes.len() < WRITES_LIMIT;
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
-                changes = node_changes.next() => changes.iter().for_each(|c| self.node_changed(c.old.as_deref(), c.new.as_ref())),
-                changes = pod_changes.next() => changes.iter().for_each(|c| self.pod_changed(&c.key, c.old.as_deref(), c.new.as_ref())),
-                Some(end) = bound.recv() => self.binding_ended(end),
+                Some(updates) = sources.updates.recv() => updates.into_iter().for_each(|update| self.update(update)),
+                changes = node_changes.next() => changes.iter().for_each(|c| self.node_changed(c.old.as_ref(), c.new.as_ref())),
+                changes = pod_changes.next() => changes.iter().for_each(|c| self.pod_changed(&c.key, c.old.as_ref(), c.new.as_ref())),
+                Some(message) = messages.recv() => self.told(message),
                 () = until(&clock, deadline) => self.queue.advance(clock.instant()),
-                () = std::future::ready(()), if more => self.turn(&sender),
+                () = std::future::ready(()), if more => self.turn(&sender, &sources),
             }
+            self.count();
         }
-        // Bindings under way end by themselves: the API server answers or the connection does.
-        self.bindings.join_all().await;
+        // What is under way ends by itself: the API server answers or the connection does.
+        drop(messages);
+        self.writes.join_all().await;
     }
 
-    fn node_changed(&mut self, old: Option<&Node>, new: Option<&Arc<Node>>) {
+    fn told(&mut self, message: Message) {
+        match message {
+            Message::Bound(bound) => self.binding_ended(bound),
+            Message::Cleared(cleared) => self.room_made(cleared),
+        }
+    }
+
+    fn count(&self) {
+        self.metrics.waiting(self.queue.sizes(), self.queue.blocked());
+        self.metrics.holds(self.snapshot.len(), self.snapshot.pods(), self.assumed.len());
+    }
+
+    fn node_changed(&mut self, old: Option<&Arc<Node>>, new: Option<&Arc<Node>>) {
         let Some(node) = new else {
             if let Some(old) = old {
                 self.snapshot.remove_node(old.name());
@@ -103,117 +157,187 @@ impl Scheduler {
             return;
         };
         self.snapshot.set_node(node.clone());
-        for change in node_changes(old, node) {
-            self.queue.changed(change);
-        }
+        let change = match old {
+            Some(old) => Change::NodeUpdated { old: old.clone(), new: node.clone() },
+            None => Change::NodeAdded(node.clone()),
+        };
+        self.changed(&change);
     }
 
-    fn pod_changed(&mut self, key: &str, old: Option<&Pod>, new: Option<&Arc<Pod>>) {
-        let held_room = old.is_some_and(|pod| is_bound(pod) && !is_finished(pod));
-        let live = new.filter(|pod| !is_finished(pod));
-        match live {
-            Some(pod) if is_bound(pod) => {
-                self.assumed.remove(key);
-                self.queue.remove(key);
-                let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
-                self.snapshot.set_pod(key, &node, Arc::new(PodInfo::new(pod.clone())));
-            }
-            Some(pod) if self.assumed.get(key).is_some_and(|uid| uid == pod.uid()) => {}
+    fn pod_changed(&mut self, key: &str, old: Option<&Arc<Pod>>, new: Option<&Arc<Pod>>) {
+        let held_room = old.filter(|pod| status::is_bound(pod) && !status::is_finished(pod));
+        match new.filter(|pod| !status::is_finished(pod)) {
+            Some(pod) if status::is_bound(pod) => self.pod_placed(key, held_room, pod),
+            Some(pod) if self.assumed.get(key).is_some_and(|assumed| assumed.uid == pod.uid()) => {}
             Some(pod) => {
                 self.forget(key);
-                self.enqueue(key, pod);
+                self.enqueue(pod);
             }
             None => {
                 self.queue.remove(key);
                 self.forget(key);
-                self.snapshot.remove_pod(key);
-                if held_room {
-                    self.queue.changed(Change::PodLeft);
+                self.snapshot.forget_nomination(key);
+                let left = self.snapshot.remove_pod(key);
+                if held_room.is_some()
+                    && let Some(left) = left
+                {
+                    self.changed(&Change::PodLeft(left));
                 }
             }
         }
     }
 
-    fn enqueue(&mut self, key: &str, pod: &Arc<Pod>) {
-        let Some(spec) = &pod.spec else { return };
-        let name = spec.scheduler_name.as_deref().unwrap_or("default-scheduler");
-        let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
-        if name != self.profile.scheduler_name || pod.is_deleted() || gated {
-            self.queue.remove(key);
+    fn pod_placed(&mut self, key: &str, before: Option<&Arc<Pod>>, pod: &Arc<Pod>) {
+        self.release(key);
+        self.queue.remove(key);
+        self.snapshot.forget_nomination(key);
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
+        let info = Arc::new(PodInfo::new(pod.clone()));
+        let known = self.snapshot.remove_pod(key);
+        self.snapshot.set_pod(&node, info.clone());
+        let Some(before) = before else {
+            self.changed(&Change::PodPlaced(info));
             return;
+        };
+        if before.metadata.labels != pod.metadata.labels {
+            self.changed(&Change::PodPlaced(info.clone()));
         }
-        self.queue.put(key, Arc::new(PodInfo::new(pod.clone())));
+        if let Some(known) =
+            known.filter(|known| known.requests != info.requests || info.is_terminating() && !known.is_terminating())
+        {
+            self.changed(&Change::PodLeft(known));
+        }
+    }
+
+    fn enqueue(&mut self, pod: &Arc<Pod>) {
+        let info = Arc::new(PodInfo::new(pod.clone()));
+        let name = info.spec().scheduler_name.as_deref().unwrap_or("default-scheduler");
+        let Some(profile) = self.settings.profile(name).filter(|_| !pod.is_deleted()) else {
+            self.queue.remove(&info.key);
+            self.snapshot.forget_nomination(&info.key);
+            return;
+        };
+        if let Some(node) = info.nominated_node() {
+            self.snapshot.nominate(&info, Some(node));
+        }
+        let filters = &self.settings.profiles[profile].filters;
+        let gated = filters.iter().filter_map(|plugin| plugin.gates).any(|gates| gates(&info));
+        self.queue.put(info, gated, self.context.clock.instant());
+    }
+
+    fn changed(&mut self, change: &Change) {
+        self.queue.changed(change, self.context.clock.instant());
     }
 
     /// Decides some pods.
-    fn turn(&mut self, sender: &mpsc::Sender<Bound>) {
+    fn turn(&mut self, sender: &mpsc::Sender<Message>, sources: &Sources) {
         for _ in 0..CYCLES_A_TURN {
-            if self.bindings.len() >= BINDINGS_LIMIT {
+            if self.writes.len() >= WRITES_LIMIT {
                 return;
             }
-            let Some((key, pod)) = self.queue.pop() else { return };
-            match schedule(&self.profile, &self.snapshot, &pod, &mut self.start, &self.context.random) {
-                Verdict::Node(node) => self.bind(key, pod, node, sender.clone()),
-                Verdict::Unschedulable(diagnosis) => self.reject(&key, &pod, diagnosis),
+            let now = self.context.clock.instant();
+            let Some(attempt) = self.queue.pop(now) else { return };
+            if self.clearing.contains(&attempt.pod.key) {
+                self.queue.failed(&attempt.pod.key, now);
+                continue;
             }
+            self.decide(attempt, now, sender, sources);
         }
     }
 
-    fn bind(&mut self, key: String, pod: Arc<PodInfo>, node: String, sender: mpsc::Sender<Bound>) {
-        let uid = pod.pod.uid().to_owned();
-        self.assumed.insert(key.clone(), uid.clone());
-        self.snapshot.set_pod(&key, &node, pod.clone());
-        let (client, recorder) = (self.context.client.clone(), self.recorder.clone());
-        self.bindings.spawn("bind", async move {
-            let pod = &pod.pod;
-            let result = client.bind(pod.namespace(), pod.name(), &uid, &node).await;
-            if result.is_ok() {
-                let message = format!("Successfully assigned {key} to {node}");
-                recorder.record(occurrence(pod, "Normal", "Scheduled", "Binding", message));
+    fn decide(&mut self, attempt: Attempt, began: Instant, sender: &mpsc::Sender<Message>, sources: &Sources) {
+        let name = attempt.pod.spec().scheduler_name.as_deref().unwrap_or("default-scheduler");
+        let Some(number) = self.settings.profile(name) else { return };
+        let pod = &attempt.pod;
+        self.snapshot.watch(pod);
+        if pod.spread.is_empty()
+            && let Some(selector) = self.snapshot.owners.selector(pod)
+        {
+            let like = Arc::new(crate::affinity::Term::of_namespace(pod.namespace(), selector));
+            self.snapshot.watch_term(&like);
+        }
+        let profile = &self.settings.profiles[number];
+        let verdict = schedule(profile, &self.snapshot, pod, &mut self.start, &self.context.random);
+        self.metrics.decided(self.context.clock.instant() - began);
+        match verdict {
+            Verdict::Node(placement) => self.bind(number, attempt, placement, began, sender, sources),
+            Verdict::Unschedulable(diagnosis) => self.reject(number, &attempt, diagnosis, began, sender),
+        }
+    }
+
+    /// No node takes the pod: room is looked for, and the pod waits.
+    fn reject(
+        &mut self,
+        number: usize,
+        attempt: &Attempt,
+        diagnosis: Diagnosis,
+        began: Instant,
+        sender: &mpsc::Sender<Message>,
+    ) {
+        let pod = &attempt.pod;
+        let profile = &self.settings.profiles[number];
+        let (mut after, mut nominate) = (Vec::new(), None);
+        let devices = profile.asks("DynamicResources");
+        let refused_before_devices = diagnosis.refused.is_some() && !diagnosis.plugins.contains("DynamicResources");
+        if devices && refused_before_devices {
+            after.push(NOT_FOUND.to_owned());
+        } else if devices {
+            after.push(NO_CLAIMS.to_owned());
+        }
+        if profile.preempts && diagnosis.nodes > 0 && !(devices && refused_before_devices) {
+            self.metrics.preempting();
+            let budgets: Vec<Budget> = self.budgets.values().cloned().collect();
+            let chance = (self.context.clock.now(), &self.context.random);
+            match preempt((profile, &self.snapshot), pod, &diagnosis, &budgets, chance) {
+                Outcome::Room(candidate) => {
+                    after.clear();
+                    nominate = Some(Some(candidate.node.clone()));
+                    self.make_room(number, pod, candidate, sender);
+                }
+                Outcome::None { message, clear } => {
+                    after.push(format!("preemption: {message}"));
+                    nominate = clear.then_some(None);
+                }
             }
-            // The receiver is gone only when the scheduler stops.
-            drop(sender.send(Bound { key, uid, result }).await);
+        }
+        let message = diagnosis.message(&after.join(", "));
+        if let Some(node) = &nominate {
+            self.snapshot.nominate(pod, node.as_deref());
+        }
+        self.queue.rejected(&pod.key, diagnosis.plugins, self.context.clock.instant());
+        let took = self.context.clock.instant() - began;
+        self.metrics.ended(Ended::Unschedulable, &self.settings.profiles[number].scheduler_name, took);
+        let event = occurrence(&pod.pod, "Warning", "FailedScheduling", "Scheduling", message.clone());
+        self.recorders[number].record(event);
+        if let Some(patch) = status::unschedulable(&pod.pod, &message, nominate.as_ref(), self.context.clock.now()) {
+            self.patch_status(pod, patch);
+        }
+    }
+
+    fn patch_status(&mut self, pod: &Arc<PodInfo>, patch: client::Patch) {
+        let (client, pod) = (self.context.client.clone(), pod.pod.clone());
+        self.writes.spawn("pod status", async move {
+            if let Err(error) = client.patch_status::<Pod>(pod.namespace(), pod.name(), &patch).await
+                && !error.is_not_found()
+            {
+                tracing::warn!(pod = pod.key(), %error, "the pod's status could not be written");
+            }
         });
-    }
-
-    fn binding_ended(&mut self, end: Bound) {
-        let Err(error) = end.result else { return };
-        if self.assumed.get(&end.key) != Some(&end.uid) {
-            return;
-        }
-        tracing::warn!(pod = end.key, %error, "a binding failed; the pod is tried again");
-        self.forget(&end.key);
-        self.queue.failed(&end.key, self.context.clock.instant());
-        self.queue.changed(Change::PodLeft);
     }
 
     /// Takes back the room of a pod that was assumed to be bound.
     fn forget(&mut self, key: &str) {
-        if self.assumed.remove(key).is_some() {
+        if self.release(key) {
             self.snapshot.remove_pod(key);
         }
     }
 
-    fn reject(&mut self, key: &str, pod: &PodInfo, diagnosis: Diagnosis) {
-        let message = diagnosis.message();
-        self.queue.rejected(key, diagnosis.plugins, self.context.clock.instant());
-        self.recorder.record(occurrence(&pod.pod, "Warning", "FailedScheduling", "Scheduling", message.clone()));
-        if condition_says(&pod.pod, &message) {
-            return;
-        }
-        let (client, pod) = (self.context.client.clone(), pod.pod.clone());
-        self.bindings.spawn("unschedulable condition", async move {
-            let condition =
-                value!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message});
-            let patch = client::Patch::Strategic(
-                value!({"metadata": {"uid": (pod.uid())}, "status": {"conditions": [condition]}}),
-            );
-            if let Err(error) = client.patch_status::<Pod>(pod.namespace(), pod.name(), &patch).await
-                && !error.is_not_found()
-            {
-                tracing::warn!(pod = pod.key(), %error, "the pod's condition could not be set");
-            }
-        });
+    /// A pod is no longer assumed: the API shows it, or it is not to be.
+    fn release(&mut self, key: &str) -> bool {
+        let Some(assumed) = self.assumed.remove(key) else { return false };
+        assumed.volumes.iter().for_each(|volume| drop(self.snapshot.storage.assumed.remove(volume)));
+        assumed.claims.iter().for_each(|claim| drop(self.snapshot.storage.assumed_nodes.remove(claim)));
+        true
     }
 }
 
@@ -228,36 +352,4 @@ async fn until(clock: &base::Clock, deadline: Option<Instant>) {
         Some(at) => clock.sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-fn is_bound(pod: &Pod) -> bool {
-    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|node| !node.is_empty())
-}
-
-fn is_finished(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-fn condition_says(pod: &Pod, message: &str) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|c| c.type_ == "PodScheduled" && c.status == "False" && c.message.as_deref() == Some(message))
-}
-
-/// What a node's new state may mean for waiting pods.
-fn node_changes(old: Option<&Node>, new: &Node) -> Vec<Change> {
-    let Some(old) = old else { return vec![Change::NodeAdded] };
-    let mut changes = Vec::new();
-    let allocatable = |node: &Node| node.status.as_ref().and_then(|status| status.allocatable.clone());
-    if allocatable(old) != allocatable(new) {
-        changes.push(Change::NodeAllocatable);
-    }
-    if old.metadata.labels != new.metadata.labels {
-        changes.push(Change::NodeLabels);
-    }
-    let taints = |node: &Node| node.spec.as_ref().map(|spec| (spec.taints.clone(), spec.unschedulable));
-    if taints(old) != taints(new) {
-        changes.push(Change::NodeTaints);
-    }
-    changes
 }

@@ -1,23 +1,32 @@
 //! `NodeResourcesBalancedAllocation`: prefers nodes where no resource runs out long before the others.
 
-use super::{BASE, MAX_SCORE, Plugin};
-use crate::config::Profile;
-use crate::snapshot::{NodeInfo, PodInfo};
+use smallvec::SmallVec;
 
-pub const PLUGIN: Plugin = Plugin { name: "NodeResourcesBalancedAllocation", score: Some(score), ..BASE };
+use super::{BASE, MAX_SCORE, Plugin};
+use crate::cycle::Cycle;
+use crate::node::NodeInfo;
+
+pub const PLUGIN: Plugin = Plugin {
+    name: "NodeResourcesBalancedAllocation",
+    // A pod that asks for nothing balances nothing.
+    prepare_score: Some(|cycle, _| {
+        cycle.profile.balanced_resources.iter().any(|name| cycle.pod.requests.get(name) > 0)
+    }),
+    score: Some(score),
+    ..BASE
+};
 
 /// 100 less the standard deviation of the used shares, in per cent.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "shares between 0 and 1 need no more")]
-fn score(profile: &Profile, pod: &PodInfo, node: &NodeInfo) -> i64 {
-    let shares: Vec<f64> = profile
-        .balanced_resources
-        .iter()
-        .filter(|name| node.allocatable.get(name) > 0)
-        .map(|name| {
-            let used = node.requested.get(name) + pod.requests.get(name);
-            (used as f64 / node.allocatable.get(name) as f64).min(1.0)
-        })
-        .collect();
+fn score(cycle: &Cycle<'_>, node: &NodeInfo) -> i64 {
+    let mut shares: SmallVec<[f64; 4]> = SmallVec::new();
+    for name in &cycle.profile.balanced_resources {
+        let has = node.allocatable.get(name);
+        if has > 0 {
+            let used = node.requested.get(name) + cycle.pod.requests.get(name);
+            shares.push((used as f64 / has as f64).min(1.0));
+        }
+    }
     let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
     let deviation = match shares.as_slice() {
         [a, b] => ((a - b) / 2.0).abs(),
@@ -30,15 +39,19 @@ fn score(profile: &Profile, pod: &PodInfo, node: &NodeInfo) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{info, node, pod};
+    use crate::config::Profile;
+    use crate::snapshot::Snapshot;
+    use crate::testing::{cycle, node, pod};
 
     #[test]
     fn balance_is_best() {
-        let here = info(node("n", "4", "4Gi"));
+        let mut snapshot = Snapshot::default();
+        snapshot.set_node(node("n", "4", "4Gi"));
+        let profile = Profile::default();
         let of = |cpu: &str, memory: &str| {
             let requests = format!(r#"{{"cpu":"{cpu}","memory":"{memory}"}}"#);
-            let spec = format!(r#"{{"containers":[{{"name":"c","resources":{{"requests":{requests}}}}}]}}"#);
-            score(&Profile::default(), &pod(&spec), &here)
+            let pod = pod(&format!(r#"{{"containers":[{{"name":"c","resources":{{"requests":{requests}}}}}]}}"#));
+            score(&cycle(&profile, &snapshot, &pod), snapshot.node("n").unwrap())
         };
         assert_eq!(of("2", "2Gi"), 100);
         assert_eq!(of("4", "2Gi"), 75);

@@ -1,28 +1,42 @@
 //! `NodePorts`: two pods cannot take one port of a node.
 
-use super::{BASE, Change, Plugin, Rejection};
-use crate::snapshot::{NodeInfo, PodInfo};
+use super::{BASE, Plugin, Prepared, Rejection};
+use crate::change::Change;
+use crate::cycle::Cycle;
+use crate::node::NodeInfo;
+use crate::pod::PodInfo;
 
 pub const PLUGIN: Plugin = Plugin {
     name: "NodePorts",
+    prepare: Some(|cycle| if cycle.pod.host_ports.is_empty() { Prepared::Skip } else { Prepared::Ask }),
     filter: Some(filter),
-    wakes: &[Change::NodeAdded, Change::PodLeft, Change::PodUpdated],
+    helps,
     ..BASE
 };
 
-fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
-    let taken = |wanted| node.pods.values().flat_map(|p| &p.host_ports).any(|port| port.conflicts(wanted));
-    if pod.host_ports.iter().any(taken) {
-        let reason = "node(s) didn't have free ports for the requested pod ports";
-        return Err(Rejection::crowded(vec![reason.to_owned()]));
+fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
+    if clash(cycle.pod, &node.host_ports) {
+        return Err(Rejection::crowded("node(s) didn't have free ports for the requested pod ports"));
     }
     Ok(())
 }
 
+fn clash(pod: &PodInfo, taken: &[crate::pod::HostPort]) -> bool {
+    pod.host_ports.iter().any(|wanted| taken.iter().any(|port| port.conflicts(wanted)))
+}
+
+fn helps(pod: &PodInfo, change: &Change) -> bool {
+    match change {
+        Change::NodeAdded(_) | Change::PodUpdated => true,
+        Change::PodLeft(left) => clash(pod, &left.host_ports),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::testing::{info, node, pod};
+    use crate::snapshot::Snapshot;
+    use crate::testing::{named, node, pod, verdicts};
 
     fn wants(port: u16, address: &str, protocol: &str) -> String {
         format!(
@@ -33,8 +47,9 @@ mod tests {
 
     #[test]
     fn conflicts() {
-        let mut here = info(node("n", "1", "1Gi"));
-        here.add("a/q".into(), pod(&wants(80, "127.0.0.1", "TCP")));
+        let mut snapshot = Snapshot::default();
+        snapshot.set_node(node("n", "1", "1Gi"));
+        snapshot.set_pod("n", named("q", &wants(80, "127.0.0.1", "TCP")));
         for (port, address, protocol, fits) in [
             (80, "127.0.0.1", "TCP", false),
             (80, "", "TCP", false),
@@ -42,11 +57,8 @@ mod tests {
             (80, "127.0.0.1", "UDP", true),
             (81, "", "TCP", true),
         ] {
-            assert_eq!(
-                filter(&pod(&wants(port, address, protocol)), &here).is_ok(),
-                fits,
-                "{port} {address} {protocol}"
-            );
+            let verdict = verdicts(&snapshot, &pod(&wants(port, address, protocol)));
+            assert_eq!(verdict == "n: ok\n", fits, "{port} {address} {protocol}: {verdict}");
         }
     }
 }

@@ -2,18 +2,20 @@
 
 use k8s_openapi::api::core::v1::Taint;
 
-use super::{BASE, Change, Plugin, Rejection, taint_toleration};
-use crate::snapshot::{NodeInfo, PodInfo};
+use super::{BASE, Plugin, Rejection, taint_toleration};
+use crate::change::Change;
+use crate::cycle::Cycle;
+use crate::node::NodeInfo;
 
 pub const PLUGIN: Plugin = Plugin {
     name: "NodeUnschedulable",
     filter: Some(filter),
-    wakes: &[Change::NodeAdded, Change::NodeTaints, Change::PodUpdated],
+    helps: |_, change| change.touches_taints() || matches!(change, Change::PodUpdated),
     ..BASE
 };
 
-fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
-    if node.node.spec.as_ref().is_none_or(|spec| spec.unschedulable != Some(true)) {
+fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
+    if !node.unschedulable {
         return Ok(());
     }
     let cordon = Taint {
@@ -21,7 +23,7 @@ fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
         effect: "NoSchedule".to_owned(),
         ..Taint::default()
     };
-    if taint_toleration::tolerated(pod.spec().tolerations.as_deref().unwrap_or_default(), &cordon) {
+    if taint_toleration::tolerated(cycle.pod.spec().tolerations.as_deref().unwrap_or_default(), &cordon) {
         return Ok(());
     }
     Err(Rejection::unfit("node(s) were unschedulable"))
@@ -29,13 +31,16 @@ fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::testing::{info, node_with, pod};
+    use crate::snapshot::Snapshot;
+    use crate::testing::{node_with, pod, verdicts};
 
     #[test]
     fn cordoned() {
-        let cordoned = info(node_with("n", serde_json::json!({"unschedulable": true}), serde_json::json!({})));
-        assert!(filter(&pod(r#"{"containers":[]}"#), &cordoned).is_err());
-        assert!(filter(&pod(r#"{"containers":[],"tolerations":[{"operator":"Exists"}]}"#), &cordoned).is_ok());
+        let mut snapshot = Snapshot::default();
+        let room = serde_json::json!({"allocatable": {"pods": "10"}});
+        snapshot.set_node(node_with("n", serde_json::json!({"unschedulable": true}), room));
+        assert_eq!(verdicts(&snapshot, &pod(r#"{"containers":[]}"#)), "n: node(s) were unschedulable\n");
+        let tolerates = r#"{"containers":[],"tolerations":[{"operator":"Exists"}]}"#;
+        assert_eq!(verdicts(&snapshot, &pod(tolerates)), "n: ok\n");
     }
 }

@@ -2,40 +2,56 @@
 
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 
-use super::{Change, Plugin, Rejection, smallest_is_best};
-use crate::config::Profile;
-use crate::snapshot::{NodeInfo, PodInfo};
+use super::{BASE, Plugin, Rejection, smallest_is_best};
+use crate::change::Change;
+use crate::cycle::Cycle;
+use crate::node::{NodeInfo, is_hard};
+use crate::pod::PodInfo;
 
 pub const PLUGIN: Plugin = Plugin {
     name: "TaintToleration",
     filter: Some(filter),
+    // Where no node has a soft taint all nodes are equal.
+    prepare_score: Some(|cycle, _| cycle.snapshot.has_soft_taints()),
     score: Some(score),
     normalize: smallest_is_best,
     weight: 3,
-    wakes: &[Change::NodeAdded, Change::NodeTaints, Change::PodUpdated],
+    helps,
+    ..BASE
 };
 
-fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
-    let tolerations = pod.spec().tolerations.as_deref().unwrap_or_default();
-    let hard = |taint: &&Taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
-    match node.taints().iter().filter(hard).find(|taint| !tolerated(tolerations, taint)) {
-        None => Ok(()),
-        Some(_) => Err(Rejection::unfit("node(s) had untolerated taint(s)")),
+fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
+    if !node.has_hard_taints || allows(cycle.pod, node.taints()) {
+        return Ok(());
     }
+    Err(Rejection::unfit("node(s) had untolerated taint(s)"))
+}
+
+/// Whether the pod tolerates all hard taints among these.
+#[must_use]
+pub fn allows(pod: &PodInfo, taints: &[Taint]) -> bool {
+    let tolerations = pod.spec().tolerations.as_deref().unwrap_or_default();
+    taints.iter().filter(|taint| is_hard(taint)).all(|taint| tolerated(tolerations, taint))
+}
+
+fn helps(pod: &PodInfo, change: &Change) -> bool {
+    let taints = |node: &k8s_openapi::api::core::v1::Node| {
+        node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default()
+    };
+    let fits = || change.node().is_some_and(|node| allows(pod, &taints(node)));
+    matches!(change, Change::PodUpdated) || change.touches_taints() && fits()
 }
 
 /// How many soft taints the pod does not tolerate.
-fn score(_: &Profile, pod: &PodInfo, node: &NodeInfo) -> i64 {
-    let tolerations: Vec<Toleration> = pod
-        .spec()
-        .tolerations
-        .iter()
-        .flatten()
-        .filter(|t| matches!(t.effect.as_deref(), None | Some("" | "PreferNoSchedule")))
-        .cloned()
-        .collect();
-    let soft = node.taints().iter().filter(|taint| taint.effect == "PreferNoSchedule");
-    i64::try_from(soft.filter(|taint| !tolerated(&tolerations, taint)).count()).unwrap_or(i64::MAX)
+fn score(cycle: &Cycle<'_>, node: &NodeInfo) -> i64 {
+    if !node.has_soft_taints {
+        return 0;
+    }
+    let soft = |toleration: &&Toleration| matches!(toleration.effect.as_deref(), None | Some("" | "PreferNoSchedule"));
+    let tolerations: Vec<&Toleration> = cycle.pod.spec().tolerations.iter().flatten().filter(soft).collect();
+    let taints = node.taints().iter().filter(|taint| taint.effect == "PreferNoSchedule");
+    let open = taints.filter(|taint| !tolerations.iter().any(|toleration| covers(toleration, taint))).count();
+    i64::try_from(open).unwrap_or(i64::MAX)
 }
 
 /// Whether one of `tolerations` covers `taint`.
@@ -65,11 +81,15 @@ fn covers(toleration: &Toleration, taint: &Taint) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{info, node_with, pod};
+    use crate::snapshot::Snapshot;
+    use crate::testing::{node, node_with, pod, scores, verdicts};
 
-    fn tainted(effect: &str) -> NodeInfo {
+    fn tainted(effect: &str) -> Snapshot {
         let taint = serde_json::json!({"key": "dedicated", "value": "db", "effect": effect});
-        info(node_with("n", serde_json::json!({"taints": [taint]}), serde_json::json!({})))
+        let room = serde_json::json!({"allocatable": {"pods": "10"}});
+        let mut snapshot = Snapshot::default();
+        snapshot.set_node(node_with("n", serde_json::json!({"taints": [taint]}), room));
+        snapshot
     }
 
     #[test]
@@ -82,10 +102,18 @@ mod tests {
             (r#"{"operator":"Exists","effect":"NoExecute"}"#, false),
             (r#"{"operator":"Exists"}"#, true),
         ] {
-            let spec = format!(r#"{{"containers":[],"tolerations":[{toleration}]}}"#);
-            assert_eq!(filter(&pod(&spec), &tainted("NoSchedule")).is_ok(), fits, "{toleration}");
+            let pod = pod(&format!(r#"{{"containers":[],"tolerations":[{toleration}]}}"#));
+            let expected = if fits { "n: ok\n" } else { "n: node(s) had untolerated taint(s)\n" };
+            assert_eq!(verdicts(&tainted("NoSchedule"), &pod), expected, "{toleration}");
         }
-        assert!(filter(&pod(r#"{"containers":[]}"#), &tainted("PreferNoSchedule")).is_ok());
-        assert_eq!(score(&Profile::default(), &pod(r#"{"containers":[]}"#), &tainted("PreferNoSchedule")), 1);
+    }
+
+    #[test]
+    fn soft_taints_cost() {
+        let mut snapshot = tainted("PreferNoSchedule");
+        let plain = pod(r#"{"containers":[]}"#);
+        snapshot.set_node(node("m", "1", "1Gi"));
+        assert_eq!(verdicts(&snapshot, &plain), "m: ok\nn: ok\n");
+        assert_eq!(scores(&PLUGIN, &snapshot, &plain), "m: 100\nn: 0\n");
     }
 }
