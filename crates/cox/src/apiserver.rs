@@ -3,19 +3,19 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use apiserver::authorization::Mode;
 use apiserver::certificates::{Profile, Supplied};
 use base::{Clock, Random};
 use ipnet::IpNet;
 
 use crate::cluster::{self, Configuration};
-use crate::signals;
+use crate::{etcd, signals};
 
 /// Flags, named as kube-apiserver's.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Where the embedded store, certificates and keys are kept.
+    /// Where certificates and keys are kept, and all objects unless an etcd cluster is named.
     #[arg(long, default_value = "/var/lib/coxswain")]
     data_dir: PathBuf,
     /// The address to listen on.
@@ -54,9 +54,8 @@ pub struct Arguments {
     /// Who is asked for permission, in order: AlwaysAllow, AlwaysDeny, Node, RBAC.
     #[arg(long, value_delimiter = ',', default_value = "Node,RBAC")]
     authorization_mode: Vec<Mode>,
-    /// Servers of an etcd cluster.
-    #[arg(long, value_delimiter = ',')]
-    etcd_servers: Vec<String>,
+    #[command(flatten)]
+    etcd: etcd::Flags,
 }
 
 /// Serves until a signal comes.
@@ -64,9 +63,6 @@ pub struct Arguments {
 /// # Errors
 /// When it cannot start.
 pub async fn run(arguments: Arguments) -> Result<()> {
-    if !arguments.etcd_servers.is_empty() {
-        bail!("--etcd-servers: this version keeps everything in its embedded store and cannot use etcd");
-    }
     let (clock, stop) = (Clock::system(), signals::cancelled_by_signals()?);
     let configuration = Configuration {
         data_dir: arguments.data_dir.clone(),
@@ -84,6 +80,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         issuers: arguments.service_account_issuer,
         modes: arguments.authorization_mode,
         verify_kubelets: false,
+        etcd: arguments.etcd.etcd(),
     };
     let mut running = cluster::start(&configuration, &clock, &Random::system(), &stop).await?;
     let kubeconfig = arguments.data_dir.join("admin.kubeconfig");

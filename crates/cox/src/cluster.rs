@@ -18,6 +18,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpListener;
 
+use crate::etcd::{self, Etcd};
+
 /// The issuer of service accounts' tokens unless another is named.
 pub const DEFAULT_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
@@ -44,6 +46,8 @@ pub struct Configuration {
     pub modes: Vec<Mode>,
     /// Whether kubelets' certificates must come from the cluster's authority; stock kubelets sign their own.
     pub verify_kubelets: bool,
+    /// The etcd cluster that keeps everything; the embedded store does if none.
+    pub etcd: Option<Etcd>,
 }
 
 /// A running API server.
@@ -80,8 +84,7 @@ pub async fn start(
     let certificates = Certificates::open(&configuration.data_dir, configuration.supplied.clone(), names, now)?;
     let client_ca_pem = certificates.client_ca_pem()?;
     let (settings, verifier) = access(configuration, &certificates, &client_ca_pem)?;
-    let store =
-        store::embedded::open(&configuration.data_dir.join("store"), clock.clone()).context("opening the store")?;
+    let store = etcd::open(configuration.etcd.as_ref(), &configuration.data_dir, clock, random)?;
     let own = certificates.pair(&Profile::kubelet_client(), now)?;
     let authority = configuration.verify_kubelets.then(|| certificates.authority_pem());
     let kubelet_tls = client_tls(&own.certificate_pem, &own.key_pem, authority)?;

@@ -5,6 +5,7 @@ mod cluster;
 mod component;
 mod controller_manager;
 mod dns;
+mod etcd;
 mod failure;
 mod kubelet;
 mod logging;

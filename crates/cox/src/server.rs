@@ -77,6 +77,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         issuers: vec![cluster::DEFAULT_ISSUER.to_owned()],
         modes: vec![apiserver::authorization::Mode::Node, apiserver::authorization::Mode::Rbac],
         verify_kubelets: true,
+        etcd: None,
     };
     std::fs::DirBuilder::new()
         .recursive(true)

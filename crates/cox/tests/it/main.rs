@@ -1,0 +1,8 @@
+//! The binary as a whole, without containers: `cox apiserver` as processes of the test.
+#![expect(clippy::unwrap_used, reason = "all of this is a test")]
+
+#[allow(dead_code, reason = "the store's own tests need more of it")]
+#[path = "../../../store/tests/it/members.rs"]
+mod members;
+mod server;
+mod shared_etcd;

@@ -1,0 +1,75 @@
+//! An API server as a process of the test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use base::Clock;
+use client::Client;
+
+/// A server must be ready by then; it waits for etcd meanwhile.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often is looked whether it is.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A `cox apiserver`. It ends with this, also when the test fails.
+pub struct Server {
+    process: Child,
+    data_dir: PathBuf,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts one over an etcd cluster, with its files and its log below `folder`.
+    pub fn start(folder: &Path, name: &str, etcd_servers: &[String]) -> Self {
+        let data_dir = folder.join(name);
+        let log = folder.join(format!("{name}.log"));
+        let output = std::fs::File::create(&log).unwrap();
+        let process = Command::new("setpriv")
+            // The kernel ends it with the test's thread, should nobody else come to it.
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_cox"), "apiserver"])
+            .args(["--bind-address", "127.0.0.1", "--secure-port", "0", "--data-dir"])
+            .arg(&data_dir)
+            .arg("--etcd-servers")
+            .arg(etcd_servers.join(","))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        Self { process, data_dir, log }
+    }
+
+    /// A client with the admin's rights, once the server is ready.
+    pub async fn client(&mut self, clock: &Clock) -> Client {
+        let kubeconfig = self.data_dir.join("admin.kubeconfig");
+        let written = async {
+            while !kubeconfig.exists() {
+                let ended = self.process.try_wait().unwrap();
+                assert_eq!(ended, None, "the server ended: {}", std::fs::read_to_string(&self.log).unwrap());
+                clock.sleep(LOOK).await;
+            }
+        };
+        clock.timeout(READY_LIMIT, written).await.expect("the server starts in time");
+        Client::from_kubeconfig(&kubeconfig).await.unwrap()
+    }
+
+    /// Gives another server, which is not started yet, the same authority and keys.
+    pub fn share_keys(&self, folder: &Path, name: &str) {
+        let (from, to) = (self.data_dir.join("pki"), folder.join(name).join("pki"));
+        std::fs::create_dir_all(&to).unwrap();
+        for file in std::fs::read_dir(from).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Killing what is dead is an error that says nothing.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
