@@ -10,6 +10,8 @@ use super::Registration;
 
 const NAMESPACE: &str = "kube-node-lease";
 const DURATION_SECONDS: i32 = 40;
+/// The second attempt reads what the first one believed to know.
+const ATTEMPTS: u32 = 2;
 
 /// Renews the lease, from what the last renewal left.
 pub(super) struct Keeper {
@@ -24,9 +26,13 @@ impl Keeper {
 
     pub(super) async fn renew(&mut self, registration: &Registration) {
         let (client, name) = (&registration.context.client, &registration.facts.name);
-        if let Err(error) = self.try_renew(client, name, registration.context.clock.now()).await {
-            tracing::debug!(%error, "cannot renew the node's lease");
-            self.known = None;
+        for _attempt in 0..ATTEMPTS {
+            match self.try_renew(client, name, registration.context.clock.now()).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%error, "cannot renew the node's lease"),
+            }
+            // Another hand on the lease, or a deleted node that is registered again: all is read anew.
+            *self = Self::new();
         }
     }
 

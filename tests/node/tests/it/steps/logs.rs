@@ -6,11 +6,12 @@ use crate::cluster::Cluster;
 use crate::kubectl::DRILL;
 use crate::{manifests, wait};
 
-/// All lines, the last one, with times, and those of the run before.
+/// All lines, the last one, with times, and those of the run before. Lines of one stream are in order; a runtime copies
+/// the two streams each by itself, so between them there is none.
 pub fn shown(cluster: &Cluster) -> Result<()> {
     cluster.apply(&manifests::long_pod(
         "talker",
-        "if [ -e /shared/done ]; then echo again; else echo one; echo two >&2; fi; sleep 3600",
+        "if [ -e /shared/done ]; then echo again; else echo one; echo two; fi; sleep 3600",
     ))?;
     cluster.ready_pod("talker")?;
     let logs = |words: &str| cluster.kubectl(&format!("-n {DRILL} logs talker {words}"));
@@ -26,7 +27,7 @@ pub fn shown(cluster: &Cluster) -> Result<()> {
     let previous = logs("--previous").code(1)?.stderr;
     ensure!(previous.contains("previous terminated container \"main\" in pod \"talker\" not found"), "{previous}");
 
-    cluster.apply(&manifests::long_pod("repeater", "echo run; sleep 1"))?;
+    cluster.apply(&manifests::long_pod("repeater", "echo run >&2; sleep 1"))?;
     wait::until("the run before has a log", || {
         let said = cluster.kubectl(&format!("-n {DRILL} logs repeater --previous")).ok()?;
         ensure!(said == "run\n", "{said:?}");

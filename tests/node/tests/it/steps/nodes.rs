@@ -51,6 +51,12 @@ pub fn put_right(cluster: &Cluster) -> Result<()> {
     wait::until("the node is ready again", ready)?;
     cluster.kubectl(&format!("delete node {name}")).ok()?;
     wait::until("the node is back and ready", ready)?;
+    wait::until("its lease belongs to the new node", || {
+        let uid = cluster.json(&format!("node {name}"))?["metadata"]["uid"].clone();
+        let lease = cluster.json(&format!("lease -n kube-node-lease {name}"))?;
+        ensure!(lease["metadata"]["ownerReferences"][0]["uid"] == uid, "{}", lease["metadata"]);
+        Ok(())
+    })?;
     wait::until("it takes pods again", || {
         let node = cluster.json(&format!("node {name}"))?;
         ensure!(node["spec"]["taints"].is_null(), "{}", node["spec"]["taints"]);
