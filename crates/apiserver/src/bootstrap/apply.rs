@@ -3,11 +3,15 @@
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
+use kinds::Kind;
 use machinery::{Status, Value, json, meta};
 use tower::Service as _;
 
 use super::{Action, Settings, objects, plan};
 use crate::{ApiServer, User};
+
+/// The field manager of flow schemas and priority levels.
+const FLOW_CONTROL_MANAGER: &str = "api-priority-and-fairness-config-producer-v1";
 
 /// Creates and repairs every object that the cluster should have. Objects of kinds that the server does not have are
 /// left out. Somebody else may do the same at the same time: then theirs counts.
@@ -39,8 +43,8 @@ pub async fn ensure(server: &ApiServer, objects: Vec<Value>) -> Result<(), Statu
         };
         let written = match plan(desired, existing.as_ref()) {
             Action::Nothing => Ok(Value::Null),
-            Action::Create(new) => ask(server, Method::POST, &place, Some(&new)).await,
-            Action::Update(new) => ask(server, Method::PUT, &object, Some(&new)).await,
+            Action::Create(new) => ask(server, Method::POST, &by(&place, kind), Some(&new)).await,
+            Action::Update(new) => ask(server, Method::PUT, &by(&object, kind), Some(&new)).await,
             Action::Replace(new) => {
                 ask(server, Method::DELETE, &object, None).await?;
                 ask(server, Method::POST, &place, Some(&new)).await
@@ -52,6 +56,14 @@ pub async fn ensure(server: &ApiServer, objects: Vec<Value>) -> Result<(), Statu
         }
     }
     Ok(())
+}
+
+/// The request says who owns what it writes, where that is not the server as a whole.
+fn by(path: &str, kind: &Kind) -> String {
+    match kind.group {
+        "flowcontrol.apiserver.k8s.io" => format!("{path}?fieldManager={FLOW_CONTROL_MANAGER}"),
+        _ => path.to_owned(),
+    }
 }
 
 fn split(api_version: &str) -> (&str, &str) {

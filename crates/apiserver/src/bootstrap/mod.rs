@@ -1,5 +1,6 @@
 //! What a cluster has before anybody asks for it: made at every start where it is missing.
 
+mod api_services;
 mod apply;
 mod cluster;
 mod rbac;
@@ -51,6 +52,7 @@ pub fn objects(settings: &Settings) -> Vec<Value> {
     objects.extend(rbac::objects());
     objects.extend(cluster::priority_classes());
     objects.extend(cluster::flow_control());
+    objects.extend(api_services::objects());
     objects.extend(cluster::service_range(settings));
     objects.push(cluster::service(settings));
     objects.extend(cluster::endpoints(settings));

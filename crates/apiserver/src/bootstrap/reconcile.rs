@@ -2,6 +2,7 @@
 
 use machinery::{Object, Value, meta};
 
+use super::api_services::MANAGED;
 use crate::authorization::{Rule, missing_rules};
 
 /// What to write, if anything.
@@ -34,6 +35,9 @@ pub fn plan(desired: Value, existing: Option<&Value>) -> Action {
         "Endpoints" => write_fields(&desired, existing, &[&["subsets"]]),
         "EndpointSlice" => write_fields(&desired, existing, &[&["endpoints"], &["ports"]]),
         "ConfigMap" => write_fields(&desired, existing, &[&["data", "client-ca-file"]]),
+        "APIService" if meta::label(existing, MANAGED.0) == Some(MANAGED.1) => {
+            write_fields(&desired, existing, &[&["spec"]])
+        }
         "FlowSchema" | "PriorityLevelConfiguration" if follows(existing) => {
             write_fields(&desired, existing, &[&["spec"]])
         }

@@ -8,6 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::{GroupVersion, group_versions};
 
+/// Kinds whose hash 1.36 gives as that of an older version, which it does not serve any more.
+const HASHED_AS_V1BETA1: [&str; 3] =
+    ["CustomResourceDefinition", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"];
+
 /// `/api`: the versions of the core group, and where the server is.
 #[must_use]
 pub fn core_versions(server_address: &str) -> Value {
@@ -102,7 +106,8 @@ fn entry(name: String, singular: String, namespaced: bool, body: (&str, &str, &s
 /// Changes with the kind in which objects are stored: eight bytes of a digest of its name, in base64.
 fn storage_version_hash(kind: &Kind) -> String {
     let stored = kind.stored_as.map_or(kind, |conversion| conversion.kind);
-    let digest = Sha256::digest(format!("{}/{}/{}", stored.group, stored.version, stored.kind));
+    let version = if HASHED_AS_V1BETA1.contains(&stored.kind) { "v1beta1" } else { stored.version };
+    let digest = Sha256::digest(format!("{}/{version}/{}", stored.group, stored.kind));
     BASE64_STANDARD.encode(&digest[..8])
 }
 

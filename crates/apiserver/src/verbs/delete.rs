@@ -21,7 +21,7 @@ use crate::server::Server;
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
-/// The kinds whose deletion answers with the object rather than a Status.
+/// The kinds of the core group whose deletion answers with the object rather than a Status.
 const ANSWERS_OBJECT: [&str; 8] = [
     "namespaces",
     "persistentvolumeclaims",
@@ -55,7 +55,10 @@ pub async fn delete(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let (namespace, name) = (call.info.namespace.clone(), call.info.name.clone());
     admit(server, call, kind, &namespace, &name, options.dry_run).await?;
     let deleted = delete_object(server, kind, &namespace, &name, &options).await?;
-    let answers_object = kind.group.is_empty() && ANSWERS_OBJECT.contains(&kind.plural);
+    let answers_object = match kind.group {
+        "" => ANSWERS_OBJECT.contains(&kind.plural),
+        group => matches!(group, "apiextensions.k8s.io" | "resource.k8s.io"),
+    };
     if deleted.gone && !answers_object {
         let details = Details {
             name,
