@@ -10,7 +10,7 @@ use base::{Clock, Random};
 use ipnet::IpNet;
 
 use crate::cluster::{self, Configuration};
-use crate::{etcd, signals};
+use crate::{access, etcd, signals};
 
 /// Flags, named as kube-apiserver's.
 #[derive(clap::Args)]
@@ -55,6 +55,8 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "Node,RBAC")]
     authorization_mode: Vec<Mode>,
     #[command(flatten)]
+    access: access::Arguments,
+    #[command(flatten)]
     etcd: etcd::Flags,
 }
 
@@ -80,6 +82,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         issuers: arguments.service_account_issuer,
         modes: arguments.authorization_mode,
         verify_kubelets: false,
+        access: arguments.access,
         etcd: arguments.etcd.etcd(),
     };
     let mut running = cluster::start(&configuration, &clock, &Random::system(), &stop).await?;

@@ -18,6 +18,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpListener;
 
+use crate::access;
 use crate::etcd::{self, Etcd};
 
 /// The issuer of service accounts' tokens unless another is named.
@@ -46,6 +47,8 @@ pub struct Configuration {
     pub modes: Vec<Mode>,
     /// Whether kubelets' certificates must come from the cluster's authority; stock kubelets sign their own.
     pub verify_kubelets: bool,
+    /// Who may enter and what is admitted.
+    pub access: access::Arguments,
     /// The etcd cluster that keeps everything; the embedded store does if none.
     pub etcd: Option<Etcd>,
 }
@@ -175,18 +178,29 @@ fn access(
     let tokens = Tokens { issuers: configuration.issuers.clone(), audiences: vec![issuer.clone()], signing, verifying };
     let verifier = clients.listener();
     let modes = configuration.modes.clone();
-    Ok((Settings { modes, certificates: clients, token_file, tokens, bootstrap_tokens: false, plugins: apiserver::admission::Plugins::default() }, verifier))
+    Ok((
+        Settings {
+            modes,
+            certificates: clients,
+            token_file,
+            tokens,
+            anonymous: configuration.access.anonymous_auth,
+            bootstrap_tokens: configuration.access.enable_bootstrap_token_auth,
+            plugins: configuration.access.plugins()?,
+        },
+        verifier,
+    ))
 }
 
 fn tls(
     certificates: &Certificates,
     verifier: Arc<dyn rustls::server::danger::ClientCertVerifier>,
 ) -> Result<Arc<rustls::ServerConfig>> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider)
+    let builder = rustls::ServerConfig::builder_with_provider(apiserver::cryptography())
         .with_safe_default_protocol_versions()
         .context("setting up TLS")?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(certificates.serving());
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -1,5 +1,6 @@
 //! `cox`: the whole cluster or one component of it, chosen by the first word of the command line. Wiring only.
 
+mod access;
 mod apiserver;
 mod cluster;
 mod component;
@@ -12,6 +13,7 @@ mod logging;
 mod pid_file;
 mod proxy;
 mod reset;
+mod roles;
 mod scheduler;
 mod server;
 mod signals;
@@ -20,6 +22,11 @@ mod version;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// Half of a write's time went into the C library's allocator (docs/decisions/0009-write-path.md).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Kubernetes as one small binary.
 #[derive(Parser)]

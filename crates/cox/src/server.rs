@@ -5,8 +5,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use apiserver::User;
 use apiserver::certificates::Profile;
+use apiserver::{ApiServer, User};
 use base::{CancellationToken, Clock, Random, Tasks};
 use client::{Client, Context};
 use ipnet::IpNet;
@@ -14,7 +14,7 @@ use kubelet::{Certificate, KubeletOptions, RuntimeChoice};
 
 use crate::cluster::{self, Configuration, Running};
 use crate::pid_file::PidFile;
-use crate::signals;
+use crate::{access, roles, signals};
 
 /// Where the CNI plugins may lie.
 const CNI_PLUGINS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
@@ -52,6 +52,8 @@ pub struct Arguments {
     /// The socket of a container runtime that somebody else runs.
     #[arg(long)]
     container_runtime_endpoint: Option<String>,
+    #[command(flatten)]
+    access: access::Arguments,
     /// Run no node here: API server, controllers and scheduler only.
     #[arg(long)]
     disable_agent: bool,
@@ -77,6 +79,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         issuers: vec![cluster::DEFAULT_ISSUER.to_owned()],
         modes: vec![apiserver::authorization::Mode::Node, apiserver::authorization::Mode::Rbac],
         verify_kubelets: true,
+        access: arguments.access.clone(),
         etcd: None,
     };
     std::fs::DirBuilder::new()
@@ -92,6 +95,9 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         running.certificates.write_kubeconfig(path, &url, &Profile::admin(), clock.now())?;
     }
     tracing::info!(address = %running.address, kubeconfig = %own.display(), "the API server is ready");
+    apiserver::bootstrap::ensure(&running.server, roles::objects())
+        .await
+        .map_err(|status| anyhow::anyhow!("making the roles of the components: {}", status.message))?;
     let house = House { arguments: &arguments, running: &running, clock, random, stop: stop.clone() };
     let mut components = Tasks::new();
     house.control_plane(&mut components);
@@ -120,6 +126,9 @@ fn check_machine(arguments: &Arguments) -> Result<()> {
     {
         bail!("/sys/fs/cgroup has no cgroups: mount cgroup v2 there");
     }
+    if arguments.container_runtime_endpoint.is_none() {
+        kubelet::containerd::program()?;
+    }
     if arguments.node_name.is_empty() {
         bail!("this machine has no host name: give --node-name");
     }
@@ -135,6 +144,18 @@ struct House<'a> {
     stop: CancellationToken,
 }
 
+/// A client in process that speaks for a service account of `kube-system`.
+fn service_account(server: &ApiServer, agent: &'static str, name: &str) -> Client {
+    let user = User {
+        name: format!("system:serviceaccount:kube-system:{name}"),
+        groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"]
+            .map(str::to_owned)
+            .into(),
+        ..User::default()
+    };
+    Client::in_process(server.clone(), user).named(agent)
+}
+
 impl House<'_> {
     /// A client in process that speaks for `name`; what it writes is managed by `agent`.
     fn client(&self, agent: &'static str, name: &str, groups: &[&str]) -> Client {
@@ -148,9 +169,12 @@ impl House<'_> {
             Context { client, clock: self.clock.clone(), random: self.random.clone(), cancel: self.stop.clone() };
         tasks.spawn("scheduler", scheduler::run(context, scheduler::config::Profile::default()));
 
-        // The controllers act on objects of every kind, which is what upstream's per-controller accounts add up to.
-        let client = self.client("kube-controller-manager", "system:kube-controller-manager", &["system:masters"]);
+        let client = self.client("kube-controller-manager", "system:kube-controller-manager", &[]);
+        let server = self.running.server.clone();
+        let identities =
+            controllers::Identities::new(move |account| service_account(&server, "kube-controller-manager", account));
         let options = controllers::Options {
+            identities: Some(identities),
             root_ca: self.running.certificates.authority_pem().to_owned(),
             cluster_cidrs: vec![self.arguments.cluster_cidr.to_string()],
             ..controllers::Options::default()
@@ -181,7 +205,7 @@ impl House<'_> {
         let run = proxy::run(client, options, self.clock.clone(), self.random.clone(), self.stop.clone());
         self.component(tasks, "proxy", run);
 
-        let client = self.client("cox-network", "coxswain:network", &["system:masters"]);
+        let client = service_account(&self.running.server, "cox-network", roles::NETWORK);
         let mut options = network::Options::new(name.clone(), self.arguments.data_dir.join("network"));
         options.conf_dir = cni_dir;
         options.plugin_dirs = vec![bin_dir];
@@ -196,7 +220,7 @@ impl House<'_> {
     fn dns(&self, tasks: &mut Tasks, node_ip: IpAddr, dns_ip: IpAddr) {
         /// Where DNS answers on the node; the service maps port 53 to it.
         const DNS_PORT: u16 = 10053;
-        let client = self.client("cox-dns", "coxswain:dns", &["system:masters"]);
+        let client = service_account(&self.running.server, "cox-dns", roles::DNS);
         let listen = SocketAddr::new(node_ip, DNS_PORT);
         let mut options = dns::Options::new(vec![listen]);
         options.cluster_ip = Some(dns_ip);

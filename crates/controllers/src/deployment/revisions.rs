@@ -4,7 +4,7 @@ use client::{Action, ApiError, Object, View, reference};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, ReplicaSetSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use machinery::{Value, value};
+use machinery::Value;
 
 use super::{POD_TEMPLATE_HASH, REVISION, REVISION_HISTORY, Rollout, annotate, size};
 use crate::owners;
@@ -155,8 +155,9 @@ fn history_with(history: &str, revision: &str) -> String {
 }
 
 fn set_revision(deployment: &Deployment, revision: &str) -> Action {
-    let patch = value!({"metadata": {"annotations": {"deployment.kubernetes.io/revision": revision}}});
-    Action::patch(deployment, "", client::Patch::Merge(patch))
+    let mut deployment = deployment.clone();
+    annotate(deployment.metadata.annotations.get_or_insert_default(), REVISION, revision);
+    Action::update(&deployment)
 }
 
 fn created(
@@ -174,9 +175,16 @@ fn created(
     }
     if deadline {
         let message = format!("Created new replica set {name:?}");
-        actions.push(super::status::progressing(deployment, view, "True", "NewReplicaSetCreated", &message));
+        let told = super::status::progressing(deployment, view, "True", "NewReplicaSetCreated", &message);
+        let revision = revision.to_owned();
+        // The status is another version of the deployment, on which the update builds.
+        actions.push(told.then(move |outcome| {
+            let deployment = outcome.ok().and_then(|deployment| machinery::from_value::<Deployment>(deployment).ok());
+            deployment.map(|deployment| set_revision(&deployment, &revision)).into_iter().collect()
+        }));
+    } else {
+        actions.push(set_revision(deployment, revision));
     }
-    actions.push(set_revision(deployment, revision));
     actions
 }
 
