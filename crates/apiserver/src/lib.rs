@@ -45,6 +45,7 @@ mod table;
 mod verbs;
 mod write;
 
+pub use http::cryptography;
 pub use identity::User;
 pub use request::RequestInfo;
 pub use server::{Options, Server};
