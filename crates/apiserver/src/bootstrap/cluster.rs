@@ -67,6 +67,7 @@ pub fn service(settings: &Settings) -> Value {
         "spec": {
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": (i64::from(settings.secure_port))}],
             "clusterIP": (settings.service_address().to_string()),
+            "ipFamilyPolicy": "SingleStack",
             "type": "ClusterIP",
             "sessionAffinity": "None"
         }

@@ -57,6 +57,7 @@ pub async fn delete(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let deleted = delete_object(server, kind, &namespace, &name, &options).await?;
     let answers_object = match kind.group {
         "" => ANSWERS_OBJECT.contains(&kind.plural),
+        "storage.k8s.io" => kind.plural != "csistoragecapacities",
         group => matches!(group, "apiextensions.k8s.io" | "resource.k8s.io"),
     };
     if deleted.gone && !answers_object {

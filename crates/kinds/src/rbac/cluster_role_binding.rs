@@ -7,6 +7,7 @@ use super::{RBAC, binding_columns, binding_row, check_binding, check_same_role, 
 use crate::kind::Kind;
 
 const SCHEMA: &str = "io.k8s.api.rbac.v1.ClusterRoleBinding";
+const ROLE: &str = "RoleRef can only reference a ClusterRole in the global namespace. If the RoleRef cannot be resolved, the Authorizer must return an error.";
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -16,7 +17,7 @@ pub static KIND: Kind = Kind {
     storage: "clusterrolebindings",
     schema: SCHEMA,
     columns: &binding_columns(
-        SCHEMA,
+        ROLE,
         "Users in the clusterRoleBinding",
         "Groups in the clusterRoleBinding",
         "ServiceAccounts in the clusterRoleBinding",

@@ -26,16 +26,17 @@ const RBAC: Kind = Kind {
     ..BASE
 };
 
-/// The columns of the two bindings.
+/// The columns of the two bindings. What they say of the role is worded as in an older version of the API, which has no
+/// schema here.
 const fn binding_columns(
-    schema: &'static str,
+    role: &'static str,
     users: &'static str,
     groups: &'static str,
     accounts: &'static str,
 ) -> [Column; 6] {
     [
         NAME,
-        text("Role", Describe::Field(schema, "roleRef")),
+        text("Role", Describe::Text(role)),
         AGE,
         text("Users", Describe::Text(users)).wide(),
         text("Groups", Describe::Text(groups)).wide(),

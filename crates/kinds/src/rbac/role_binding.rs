@@ -7,6 +7,7 @@ use super::{RBAC, binding_columns, binding_row, check_binding, check_same_role, 
 use crate::kind::Kind;
 
 const SCHEMA: &str = "io.k8s.api.rbac.v1.RoleBinding";
+const ROLE: &str = "RoleRef can reference a Role in the current namespace or a ClusterRole in the global namespace. If the RoleRef cannot be resolved, the Authorizer must return an error.";
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -15,7 +16,7 @@ pub static KIND: Kind = Kind {
     storage: "rolebindings",
     schema: SCHEMA,
     columns: &binding_columns(
-        SCHEMA,
+        ROLE,
         "Users in the roleBinding",
         "Groups in the roleBinding",
         "ServiceAccounts in the roleBinding",
