@@ -7,6 +7,7 @@ use apiserver::admission::Plugins;
 
 /// The flags.
 #[derive(clap::Args, Debug, Clone)]
+#[group(id = "access")]
 pub struct Arguments {
     /// Admission plugins to run besides those that run by default.
     #[arg(long, value_delimiter = ',')]
