@@ -92,6 +92,10 @@ fn default(set: &mut Value) {
     }
     set_in(set, &["spec"], "revisionHistoryLimit", || Value::Int(10));
     template(set, &["spec"]);
+    // The field is in every object of this version, so whoever writes one owns it.
+    if meta::annotation(set, TEMPLATE_GENERATION).is_none() {
+        meta::set_annotation(set, TEMPLATE_GENERATION, "0");
+    }
 }
 
 fn prepare_update(new: &mut Value, old: &Value, _: &Context<'_>) {

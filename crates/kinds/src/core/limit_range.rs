@@ -6,7 +6,7 @@ use machinery::{Object, Quantity, Value, names};
 use crate::kind::{BASE, Kind, Writes};
 use crate::pod_spec::quantity;
 use crate::validate::metadata::sorted;
-use crate::validate::resources::{amount_of, is_over_committed};
+use crate::validate::resources::{container_resource_name, is_over_committed, resource_name};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -72,24 +72,29 @@ fn limit_type(kind: &str, path: &Path) -> Errors {
 
 fn limit_item(limit: &Value, kind: &str, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    for field in MAPS {
-        if kind == "Pod" && field.starts_with("default") {
-            if limit.get(field).and_then(Value::as_object).is_some_and(|map| !map.is_empty()) {
-                let detail = "may not be specified when `type` is 'Pod'";
-                errors.push(Error::forbidden(&path.child(field), detail));
-            }
-            continue;
-        }
-        for (name, amount) in sorted(limit.get(field).and_then(Value::as_object)) {
-            errors.extend(amount_of(name, amount, &path.child(field).key(name)));
+    let check = |field: &str| -> Errors {
+        let names = sorted(limit.get(field).and_then(Value::as_object));
+        let of_containers = matches!(kind, "Pod" | "Container");
+        let name = if of_containers { container_resource_name } else { resource_name };
+        names.into_iter().flat_map(|(key, _)| name(key, &path.child(field).key(key))).collect()
+    };
+    errors.extend(check("max"));
+    errors.extend(check("min"));
+    for field in ["default", "defaultRequest"] {
+        if kind != "Pod" {
+            errors.extend(check(field));
+        } else if limit.get(field).and_then(Value::as_object).is_some_and(|map| !map.is_empty()) {
+            let detail = "may not be specified when `type` is 'Pod'";
+            errors.push(Error::forbidden(&path.child(field), detail));
         }
     }
     if kind == "PersistentVolumeClaim" && ["min", "max"].iter().all(|f| limit.at(&[f, "storage"]).is_none()) {
         let detail = "either minimum or maximum storage value is required, but neither was provided";
         errors.push(Error::required(&path.child("limits"), detail));
     }
+    errors.extend(check("maxLimitRequestRatio"));
     for name in resource_names(limit) {
-        errors.extend(order(limit, name, path));
+        errors.extend(order(limit, kind, name, path));
     }
     errors
 }
@@ -103,29 +108,33 @@ fn resource_names(limit: &Value) -> Vec<&str> {
 }
 
 /// Least ≤ default request ≤ default limit ≤ most.
-fn order(limit: &Value, name: &str, path: &Path) -> Errors {
+fn order(limit: &Value, kind: &str, name: &str, path: &Path) -> Errors {
     let get = |field: &str| limit.at(&[field, name]).and_then(quantity);
-    let [max, min, default, request] = MAPS.map(get);
+    let [max, min] = ["max", "min"].map(get);
+    let [default, request] = ["default", "defaultRequest"].map(|field| get(field).filter(|_| kind != "Pod"));
     let mut errors = Errors::new();
-    let mut ordered = |low: Option<Quantity>, high: Option<Quantity>, field: &str, [low_name, high_name]: [&str; 2]| {
-        let (Some(low), Some(high)) = (low, high) else { return };
+    // Low and high with their names; the field that is shown as wrong, and whether it is the low one.
+    let pairs = [
+        (min, "min", max, "max", "min", true),
+        (min, "min", request, "default request", "defaultRequest", false),
+        (request, "default request", max, "max", "defaultRequest", true),
+        (request, "default request", default, "default limit", "defaultRequest", true),
+        (min, "min", default, "default", "default", true),
+        (default, "default", max, "max", "default", false),
+    ];
+    for (low, low_name, high, high_name, field, show_low) in pairs {
+        let (Some(low), Some(high)) = (low, high) else { continue };
         if low > high {
-            let shown = if low_name == "min" && field != "min" { high } else { low };
+            let shown = if show_low { low } else { high };
             let detail = format!("{low_name} value {low} is greater than {high_name} value {high}");
             errors.push(Error::invalid(&path.child(field).key(name), shown.to_string(), detail));
         }
-    };
-    ordered(min, max, "min", ["min", "max"]);
-    ordered(min, request, "defaultRequest", ["min", "default request"]);
-    ordered(request, max, "defaultRequest", ["default request", "max"]);
-    ordered(request, default, "defaultRequest", ["default request", "default limit"]);
-    ordered(min, default, "default", ["min", "default"]);
-    ordered(default, max, "default", ["default", "max"]);
+    }
     errors.extend(ratio(limit, name, path, min, max));
-    if !is_over_committed(name) && default.is_some() && default != request {
+    if !is_over_committed(name) && default.is_some() && request.is_some() && default != request {
         let detail =
             format!("default value {} must equal to defaultRequest value {} in {name}", show(default), show(request));
-        errors.push(Error::invalid(&path.child("default").key(name), show(default), detail));
+        errors.push(Error::invalid(&path.child("defaultRequest").key(name), show(request), detail));
     }
     errors
 }

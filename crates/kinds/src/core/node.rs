@@ -154,7 +154,10 @@ fn taints(node: &Value) -> Errors {
         let text = |field: &str| taint.str_at(&[field]).unwrap_or_default();
         errors.extend(label_name(text("key"), &path.child("key")));
         let value = text("value");
-        errors.extend(crate::validate::text(machinery::names::is_label_value, value, &path.child("value")));
+        let problems = machinery::names::is_label_value(value);
+        if !problems.is_empty() {
+            errors.push(Error::invalid(&path.child("value"), value, problems.join(";")));
+        }
         errors.extend(effect(text("effect"), &path.child("effect")));
         if seen.contains(&(text("key"), text("effect"))) {
             let shown = value!({
@@ -184,33 +187,44 @@ fn pod_cidrs(node: &Value) -> Errors {
     let families: Vec<bool> =
         all.iter().filter_map(|range| crate::validate::parse_cidr(range)).map(|net| net.addr().is_ipv4()).collect();
     let dual = families.len() == 2 && families[0] != families[1];
-    if all.len() > 1 && errors.is_empty() && !dual {
+    if all.len() > 1 && families.len() == all.len() && !dual {
         let detail = "may specify no more than one CIDR for each IP family";
-        errors.push(Error::invalid(&path, Value::from(all), detail));
+        errors.push(Error::invalid(&path, Value::from(all.clone()), detail));
+    }
+    for (i, range) in all.iter().enumerate().filter(|(i, range)| all[..*i].contains(range)) {
+        errors.push(Error::duplicate(&path.index(i), *range));
     }
     errors
 }
 
 fn validate_update(new: &Value, old: &Value) -> Errors {
-    let mut errors = validate(new);
-    let spec = |object: &Value| object.get("spec").cloned().unwrap_or_else(Value::object);
-    let (new_spec, mut expected) = (spec(new), spec(old));
-    for (field, name) in [("podCIDRs", "podCIDR"), ("providerID", "providerID")] {
-        let unset = expected.get(field).is_none_or(|v| v.as_str().is_some_and(str::is_empty));
-        if !unset && expected.get(field) != new_spec.get(field) {
-            let detail = format!("node updates may not change {name} except from \"\" to valid");
-            errors.push(Error::forbidden(&Path::new("spec").child(field), detail));
-        }
+    let mut errors = status(new);
+    let addresses = new.items_at(&["status", "addresses"]);
+    for (i, address) in addresses.iter().enumerate().filter(|(i, address)| addresses[..*i].contains(address)) {
+        let part = |field: &str| address.str_at(&[field]).unwrap_or_default();
+        let shown = value!({"Type": (part("type")), "Address": (part("address"))});
+        errors.push(Error::duplicate(&Path::new("status.addresses").index(i), shown));
     }
-    for field in ["podCIDRs", "podCIDR", "providerID", "unschedulable", "taints", "configSource"] {
-        match new_spec.get(field) {
-            Some(value) => expected.set_at(&[field], value.clone()),
-            None => drop(expected.remove_at(&[field])),
-        }
+    let ranges = |node: &Value| node.items_at(&["spec", "podCIDRs"]).to_vec();
+    let (before, after) = (ranges(old), ranges(new));
+    let wrong = if before.len() == after.len() {
+        before.iter().zip(&after).filter(|(before, after)| before != after).count()
+    } else {
+        usize::from(!before.is_empty())
+    };
+    for _ in 0..wrong {
+        let detail = "node updates may not change podCIDR except from \"\" to valid";
+        errors.push(Error::forbidden(&Path::new("spec.podCIDRs"), detail));
     }
-    if expected != new_spec {
-        let detail = "node updates may only change labels, taints, or capacity (or configSource, if the DynamicKubeletConfig feature gate is enabled)";
-        errors.push(Error::forbidden(&Path::new("spec"), detail));
+    let provider = |node: &Value| node.str_at(&["spec", "providerID"]).unwrap_or_default().to_owned();
+    if !provider(old).is_empty() && provider(old) != provider(new) {
+        let detail = "node updates may not change providerID except from \"\" to valid";
+        errors.push(Error::forbidden(&Path::new("spec.providerID"), detail));
+    }
+    errors.extend(taints(new));
+    let external = |node: &Value| node.str_at(&["spec", "externalID"]).unwrap_or_default().to_owned();
+    if external(new) != external(old) {
+        errors.push(Error::forbidden(&Path::new("spec.externalID"), "may not be updated"));
     }
     errors
 }

@@ -9,6 +9,7 @@ use crate::table::{AGE, Describe, NAME, age, str, text};
 
 mod check;
 mod update;
+mod warnings;
 
 const SPEC: &str = "io.k8s.api.core.v1.ServiceSpec";
 /// Three hours.
@@ -53,6 +54,7 @@ pub static KIND: Kind = Kind {
     prepare_update: update::prepare,
     validate: check::service,
     validate_update: update::validate,
+    warnings: warnings::warnings,
     ..BASE
 };
 

@@ -98,7 +98,8 @@ fn port(port: &Value, path: &Path) -> Errors {
             errors.extend(out_of_range(*first, &field));
             if let Some(end) = end {
                 if end < *first {
-                    errors.push(Error::invalid(&end_field, end, "must be greater than or equal to `port`"));
+                    // The message shows the begin of the range.
+                    errors.push(Error::invalid(&end_field, *first, "must be greater than or equal to `port`"));
                 }
                 errors.extend(out_of_range(end, &end_field));
             }

@@ -13,8 +13,31 @@ use super::{cidr, ip, parse_cidr};
 pub fn strict_ip(value: &str, path: &Path) -> Errors {
     let mut errors = ip(value, path);
     let Some(address) = names::parse_ip(value).filter(|_| errors.is_empty()) else { return errors };
-    errors.extend(strict_ip_problem(value, address).map(|detail| Error::invalid(path, value, detail)));
+    let canonical = address.to_string();
+    if canonical != value {
+        errors.push(Error::invalid(path, value, format!("must be in canonical form ({})", quote(&canonical))));
+    }
     errors
+}
+
+/// Why a text is no plain address though some readers take it.
+pub(super) fn ambiguity(value: &str) -> Option<&'static str> {
+    let address = names::parse_ip(value)?;
+    if has_leading_zeros(value) {
+        return Some("must not have leading 0s");
+    }
+    is_mapped(address).then_some("must not be an IPv4-mapped IPv6 address")
+}
+
+/// Why a text is no plain range though some readers take it.
+pub(super) fn range_ambiguity(value: &str, range: IpNet) -> Option<&'static str> {
+    if has_leading_zeros(value) {
+        Some("must not have leading 0s in IP or prefix length")
+    } else if is_mapped(range.addr()) {
+        Some("must not have an IPv4-mapped IPv6 address")
+    } else {
+        (range.addr() != range.network()).then_some("must not have bits set beyond the prefix length")
+    }
 }
 
 /// The same as texts: for names that are addresses.
@@ -26,19 +49,13 @@ pub fn strict_ip_messages(value: &str) -> Vec<String> {
 /// What is wrong with a range that must be in its canonical form.
 #[must_use]
 pub fn strict_cidr(value: &str, path: &Path) -> Errors {
-    let Some(range) = parse_cidr(value) else { return cidr(value, path).into_iter().collect() };
-    let detail = if has_leading_zeros(value) {
-        "must not have leading 0s in IP or prefix length".to_owned()
-    } else if is_mapped(range.addr()) {
-        "must not have an IPv4-mapped IPv6 address".to_owned()
-    } else if range.addr() != range.network() {
-        "must not have bits set beyond the prefix length".to_owned()
-    } else if range.trunc().to_string() != value {
-        format!("must be in canonical form ({})", quote(&range.trunc().to_string()))
-    } else {
-        return Errors::new();
-    };
-    vec![Error::invalid(path, value, detail)]
+    let mut errors: Errors = cidr(value, path).into_iter().collect();
+    let Some(range) = parse_cidr(value).filter(|_| errors.is_empty()) else { return errors };
+    let canonical = range.to_string();
+    if canonical != value {
+        errors.push(Error::invalid(path, value, format!("must be in canonical form ({})", quote(&canonical))));
+    }
+    errors
 }
 
 /// The warnings about an address in a field that takes any form.
@@ -80,17 +97,6 @@ pub fn cidr_warnings(value: &str, path: &Path) -> Vec<String> {
         warnings.push(format!("{path}: IPv6 CIDR value {shown} should be in RFC 5952 canonical format ({better})"));
     }
     warnings
-}
-
-fn strict_ip_problem(value: &str, address: IpAddr) -> Option<String> {
-    if has_leading_zeros(value) {
-        Some("must not have leading 0s".to_owned())
-    } else if is_mapped(address) {
-        Some("must not be an IPv4-mapped IPv6 address".to_owned())
-    } else {
-        let canonical = address.to_string();
-        (canonical != value).then(|| format!("must be in canonical form ({})", quote(&canonical)))
-    }
 }
 
 /// Whether a part of an IPv4 address, or the length of a range, has zeros before it.

@@ -77,10 +77,12 @@ pub fn percent_value(percent: &str) -> Option<i64> {
     percent.strip_suffix('%')?.parse().ok()
 }
 
-/// An address of IPv4 or IPv6.
+/// An address of IPv4 or IPv6, written as neither an old nor a new reader could mistake it (KEP-4858).
 #[must_use]
 pub fn ip(value: &str, path: &Path) -> Errors {
-    text(names::is_ip, value, path).collect()
+    let wrong: Errors = text(names::is_ip, value, path).collect();
+    let ambiguous = address::ambiguity(value).filter(|_| wrong.is_empty());
+    wrong.into_iter().chain(ambiguous.map(|detail| Error::invalid(path, value, detail))).collect()
 }
 
 /// An address that a person wrote to reach something elsewhere: not of this host, not of this link.
@@ -115,16 +117,19 @@ pub fn csi_driver_name(name: &str, path: &Path) -> Errors {
     if name.len() > MAX_CSI_DRIVER_NAME_BYTES {
         errors.push(Error::too_long(path, MAX_CSI_DRIVER_NAME_BYTES));
     }
-    let lower = name.to_lowercase();
-    errors.extend(text(names::is_dns1123_subdomain, &lower, path));
+    let problems = names::is_dns1123_subdomain(&name.to_lowercase());
+    errors.extend(problems.into_iter().map(|problem| Error::invalid(path, name, problem)));
     errors
 }
 
 /// A range of addresses in CIDR notation.
 #[must_use]
 pub fn cidr(value: &str, path: &Path) -> Option<Error> {
-    let good = parse_cidr(value).is_some();
-    (!good).then(|| Error::invalid(path, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"))
+    let detail = match parse_cidr(value) {
+        None => "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        Some(range) => address::range_ambiguity(value, range)?,
+    };
+    Some(Error::invalid(path, value, detail))
 }
 
 /// The range that a text in CIDR notation stands for.

@@ -57,7 +57,10 @@ pub fn labels_match(spec: &Value, path: &Path) -> Option<Error> {
         }
         Ok(selector) => selector.is_empty() || selector.matches(&meta::labels(template)),
     };
-    let shown = meta::labels(template).cloned().map_or(Value::Null, Value::Object);
+    let shown = meta::labels(template).cloned().map_or(Value::Null, |mut labels| {
+        labels.sort();
+        Value::Object(labels)
+    });
     let detail = "`selector` does not match template `labels`";
     (!matches).then(|| Error::invalid(&path.child("template.metadata.labels"), shown, detail))
 }

@@ -94,7 +94,9 @@ pub fn resource_name(name: &str, path: &Path) -> Errors {
     errors
 }
 
-fn container_resource_name(name: &str, path: &Path) -> Errors {
+/// What is wrong with the name of a resource of containers.
+#[must_use]
+pub fn container_resource_name(name: &str, path: &Path) -> Errors {
     let mut errors = resource_name(name, path);
     if !name.contains('/') {
         let known = STANDARD.contains(&name) || name.starts_with("hugepages-");
@@ -140,7 +142,9 @@ fn has_whole_milli(amount: &Quantity) -> bool {
 fn against_limit(resources: &Value, name: &str, amount: &Value, path: &Path) -> Option<Error> {
     let may_exceed = is_over_committed(name);
     let Some(limit) = resources.at(&["limits", name]).and_then(quantity) else {
-        return (!may_exceed).then(|| Error::required(path, "Limit must be set for non overcommitable resources"));
+        let limits = Path::new(path.as_str().trim_end_matches("requests").to_owned() + "limits");
+        let detail = "Limit must be set for non overcommitable resources";
+        return (!may_exceed).then(|| Error::required(&limits, detail));
     };
     let amount = quantity(amount)?;
     if !may_exceed && amount != limit {

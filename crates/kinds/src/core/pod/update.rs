@@ -156,14 +156,19 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value) -> Errors {
     errors
 }
 
-/// Only resources change through their door.
+/// Only resources change through their door: of what is written the rest is dropped.
 pub(super) fn prepare_resize(new: &mut Value, old: &Value, _: &Context<'_>) {
-    keep(new, old, &["status"]);
-    let metadata = old.get("metadata").cloned();
-    let version = meta::resource_version(new).to_owned();
-    if let Some(metadata) = metadata {
-        new.set_at(&["metadata"], metadata);
-        meta::set_resource_version(new, &version);
+    let asked = std::mem::replace(new, old.clone());
+    meta::set_resource_version(new, meta::resource_version(&asked));
+    for list in ["containers", "initContainers"] {
+        let containers = new.at_mut(&["spec", list]).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            let name = container.get("name").cloned();
+            let wish = asked.items_at(&["spec", list]).iter().find(|wish| wish.get("name") == name.as_ref());
+            for field in ["resources", "resizePolicy"] {
+                wish.into_iter().for_each(|wish| keep(container, wish, &[field]));
+            }
+        }
     }
     bump(new, old);
 }

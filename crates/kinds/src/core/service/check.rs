@@ -1,21 +1,24 @@
 //! What is wrong with a Service.
 
 use machinery::field::{Error, Errors, Path};
-use machinery::{Value, names, value};
+use machinery::{Value, meta, names, value};
 
 use super::{has_cluster_ip, is_externally_accessible, is_headless, is_unset, needs_health_check_port};
 use crate::validate::{ip, metadata, non_special_ip, one_of, required, text};
 
 const MAX_AFFINITY_SECONDS: i64 = 86_400;
-/// The port of the kubelet: some clouds would take it away from the nodes.
-const KUBELET_PORT: i64 = 10_250;
+/// The old and the new annotation for hints about zones.
+const TOPOLOGY_HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+const TOPOLOGY_MODE: &str = "service.kubernetes.io/topology-mode";
+/// The annotation that came before `spec.loadBalancerSourceRanges`.
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
 /// What is wrong with the spec.
 pub(super) fn service(service: &Value) -> Errors {
     let spec = service.get("spec").unwrap_or(&Value::Null);
     let path = Path::new("spec");
     let kind = spec.str_at(&["type"]).unwrap_or_default();
-    let mut errors = Errors::new();
+    let mut errors: Errors = topology_annotations(service).into_iter().collect();
     if spec.items_at(&["ports"]).is_empty() && !is_headless(service) && kind != "ExternalName" {
         errors.push(Error::required(&path.child("ports"), ""));
     }
@@ -34,7 +37,7 @@ pub(super) fn service(service: &Value) -> Errors {
         errors.extend(one_of(kind, &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], &path.child("type")));
     }
     errors.extend(node_ports(spec, kind, &path.child("ports")));
-    errors.extend(balancer(spec, kind, &path));
+    errors.extend(balancer(service, spec, kind, &path));
     errors.extend(traffic(service, spec, &path));
     errors
 }
@@ -43,6 +46,11 @@ pub(super) fn service(service: &Value) -> Errors {
 pub(super) fn status(service: &Value) -> Errors {
     let path = Path::new("status.loadBalancer.ingress");
     let mut errors = Errors::new();
+    let points = service.items_at(&["status", "loadBalancer", "ingress"]);
+    if !points.is_empty() && service.str_at(&["spec", "type"]) != Some("LoadBalancer") {
+        let detail = "may only be used when `spec.type` is 'LoadBalancer'";
+        return vec![Error::forbidden(&path, detail)];
+    }
     for (i, point) in service.items_at(&["status", "loadBalancer", "ingress"]).iter().enumerate() {
         let path = path.index(i);
         let field = |name: &str| point.str_at(&[name]).filter(|text| !text.is_empty());
@@ -72,12 +80,6 @@ fn by_type(service: &Value, spec: &Value, kind: &str, path: &Path) -> Errors {
     let first_ip = path.child("clusterIPs").index(0);
     match kind {
         "LoadBalancer" | "NodePort" => {
-            for (i, port) in spec.items_at(&["ports"]).iter().enumerate() {
-                if kind == "LoadBalancer" && port.int_at(&["port"]) == Some(KUBELET_PORT) {
-                    let detail = format!("may not expose port {KUBELET_PORT} externally since it is used by kubelet");
-                    errors.push(Error::invalid(&path.child("ports").index(i), KUBELET_PORT, detail));
-                }
-            }
             if is_headless(service) {
                 let detail = format!("may not be set to 'None' for {kind} services");
                 errors.push(Error::invalid(&first_ip, "None", detail));
@@ -170,7 +172,15 @@ fn affinity(spec: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn cluster_ips(spec: &Value, path: &Path) -> Errors {
+fn topology_annotations(service: &Value) -> Option<Error> {
+    let (hints, mode) = (meta::annotation(service, TOPOLOGY_HINTS)?, meta::annotation(service, TOPOLOGY_MODE)?);
+    let path = Path::new("metadata.annotations").key(TOPOLOGY_MODE);
+    let detail = format!("must match annotations[{TOPOLOGY_HINTS}] when both are specified");
+    (hints != mode).then(|| Error::invalid(&path, mode, detail))
+}
+
+/// What is wrong with the addresses and their families.
+pub(super) fn cluster_ips(spec: &Value, path: &Path) -> Errors {
     let list = spec.items_at(&["clusterIPs"]);
     let first = spec.str_at(&["clusterIP"]).unwrap_or_default();
     let ips_path = path.child("clusterIPs");
@@ -188,28 +198,51 @@ fn cluster_ips(spec: &Value, path: &Path) -> Errors {
         _ => {}
     }
     errors.extend(families(spec, path));
-    if list.first().and_then(Value::as_str) == Some("None") {
-        if list.len() > 1 {
-            errors.push(Error::invalid(&ips_path, all(), "'None' must be the first and only value"));
-        }
-        return errors;
+    let texts: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+    let mut wrong = Errors::new();
+    if texts.first() == Some(&"None") && texts.len() > 1 {
+        wrong.push(Error::invalid(&ips_path, all(), "'None' must be the first and only value"));
     }
-    let before = errors.len();
-    for (i, address) in list.iter().filter_map(Value::as_str).enumerate() {
-        errors.extend(ip(address, &ips_path.index(i)));
+    for (i, address) in texts.iter().enumerate().filter(|(i, text)| *i > 0 || **text != "None") {
+        wrong.extend(ip(address, &ips_path.index(i)));
     }
-    if errors.len() == before && list.len() > 2 {
+    let stop = !wrong.is_empty();
+    errors.extend(wrong);
+    if texts.len() > 2 {
         errors.push(Error::invalid(&ips_path, all(), "may only hold up to 2 values"));
+    }
+    if !stop {
+        errors.extend(address_families(spec, &texts, &ips_path));
+    }
+    errors
+}
+
+/// One address of each family, in the order of the families.
+fn address_families(spec: &Value, texts: &[&str], path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let is_six = |text: &str| names::parse_ip(text).is_some_and(|ip| ip.is_ipv6());
+    let both = texts.iter().any(|text| is_six(text)) && texts.iter().any(|text| !is_six(text));
+    if texts.len() > 1 && !both {
+        let detail = "may specify no more than one IP for each IP family";
+        errors.push(Error::invalid(path, Value::from(texts.to_vec()), detail));
+    }
+    let families = spec.items_at(&["ipFamilies"]).iter().filter_map(Value::as_str);
+    for (i, (text, family)) in texts.iter().zip(families).enumerate().filter(|(_, (text, _))| **text != "None") {
+        let wrong = match family {
+            "IPv4" => is_six(text),
+            "IPv6" => !is_six(text),
+            _ => false,
+        };
+        if wrong {
+            let detail = format!("expected an {family} value as indicated by `ipFamilies[{i}]`");
+            errors.push(Error::invalid(&path.index(i), *text, detail));
+        }
     }
     errors
 }
 
 fn families(spec: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    if let Some(policy) = spec.str_at(&["ipFamilyPolicy"]) {
-        let supported = ["PreferDualStack", "RequireDualStack", "SingleStack"];
-        errors.extend(one_of(policy, &supported, &path.child("ipFamilyPolicy")));
-    }
     let mut seen: Vec<&str> = Vec::new();
     for (i, family) in spec.items_at(&["ipFamilies"]).iter().filter_map(Value::as_str).enumerate() {
         let path = path.child("ipFamilies").index(i);
@@ -218,6 +251,10 @@ fn families(spec: &Value, path: &Path) -> Errors {
             errors.push(Error::duplicate(&path, family));
         }
         seen.push(family);
+    }
+    if let Some(policy) = spec.str_at(&["ipFamilyPolicy"]) {
+        let supported = ["PreferDualStack", "RequireDualStack", "SingleStack"];
+        errors.extend(one_of(policy, &supported, &path.child("ipFamilyPolicy")));
     }
     errors
 }
@@ -261,14 +298,25 @@ fn node_ports(spec: &Value, kind: &str, path: &Path) -> Errors {
     errors
 }
 
-fn balancer(spec: &Value, kind: &str, path: &Path) -> Errors {
+fn balancer(service: &Value, spec: &Value, kind: &str, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    let ranges = path.child("loadBalancerSourceRanges");
-    for (i, range) in spec.items_at(&["loadBalancerSourceRanges"]).iter().filter_map(Value::as_str).enumerate() {
-        if i == 0 && kind != "LoadBalancer" {
-            errors.push(Error::forbidden(&ranges, "may only be used when `type` is 'LoadBalancer'"));
+    let ranges = path.child("LoadBalancerSourceRanges");
+    let other_type = "may only be used when `type` is 'LoadBalancer'";
+    let given = spec.items_at(&["loadBalancerSourceRanges"]);
+    if !given.is_empty() {
+        if kind != "LoadBalancer" {
+            errors.push(Error::forbidden(&ranges, other_type));
         }
-        errors.extend(crate::validate::cidr(range.trim(), &ranges.index(i)));
+        for (i, range) in given.iter().filter_map(Value::as_str).enumerate() {
+            errors.extend(crate::validate::cidr(range.trim(), &ranges.index(i)));
+        }
+    } else if let Some(list) = meta::annotation(service, SOURCE_RANGES) {
+        let path = Path::new("metadata.annotations").key(SOURCE_RANGES);
+        if kind != "LoadBalancer" {
+            errors.push(Error::forbidden(&path, other_type));
+        }
+        let parts = list.split(',').map(str::trim).filter(|_| !list.trim().is_empty());
+        errors.extend(parts.filter_map(|range| crate::validate::cidr(range, &path)));
     }
     let ports = path.child("allocateLoadBalancerNodePorts");
     match (kind, spec.bool_at(&["allocateLoadBalancerNodePorts"])) {

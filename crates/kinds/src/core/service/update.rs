@@ -3,7 +3,7 @@
 use machinery::Value;
 use machinery::field::{Error, Errors, Path};
 
-use super::{check, has_cluster_ip, is_unset, needs_health_check_port, needs_node_ports};
+use super::{check, has_cluster_ip, is_headless, is_unset, needs_health_check_port, needs_node_ports};
 use crate::Context;
 use crate::kind::keep;
 
@@ -28,7 +28,18 @@ pub(super) fn sync_cluster_ips(service: &mut Value) {
 
 /// What is wrong with a changed Service.
 pub(super) fn validate(new: &Value, old: &Value) -> Errors {
-    let mut errors = address_stays(new, old);
+    let mut errors = addresses_stay(new, old);
+    errors.extend(families_stay(new, old));
+    let is_balancer = |service: &Value| service.str_at(&["spec", "type"]) == Some("LoadBalancer");
+    let class = |service: &Value| service.str_at(&["spec", "loadBalancerClass"]).map(str::to_owned);
+    if is_balancer(new) && is_balancer(old) && class(new) != class(old) {
+        let path = Path::new("spec.loadBalancerClass");
+        errors.push(Error::invalid(&path, class(new), "may not change once set"));
+    }
+    let health = |service: &Value| service.int_at(&["spec", "healthCheckNodePort"]);
+    if needs_health_check_port(new) && needs_health_check_port(old) && health(new) != health(old) {
+        errors.push(Error::forbidden(&Path::new("spec.healthCheckNodePort"), "field is immutable"));
+    }
     errors.extend(check::service(new));
     errors
 }
@@ -68,21 +79,34 @@ fn keep_node_ports(new: &mut Value, old: &Value) {
     }
 }
 
+/// Whether no port has a node port that the old service did not have.
+fn same_node_ports(new: &Value, old: &Value) -> bool {
+    let all = |service: &Value| -> Vec<i64> {
+        let ports = service.items_at(&["spec", "ports"]).iter();
+        ports.filter_map(|port| port.int_at(&["nodePort"]).filter(|number| *number != 0)).collect()
+    };
+    let before = all(old);
+    all(new).iter().all(|number| before.contains(number))
+}
+
 /// Fields that only the old type had go with it, unless the client changed them too.
 fn drop_with_type(new: &mut Value, old: &Value) {
     let unchanged = |new: &Value, path: &[&str]| new.at(path) == old.at(path);
-    if has_cluster_ip(old) && !has_cluster_ip(new) && unchanged(new, &["spec", "clusterIP"]) {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
-            new.remove_at(&["spec", field]);
+    if has_cluster_ip(old) && !has_cluster_ip(new) {
+        if unchanged(new, &["spec", "clusterIP"]) {
+            new.remove_at(&["spec", "clusterIP"]);
+            new.remove_at(&["spec", "clusterIPs"]);
+        }
+        for field in ["ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+            if unchanged(new, &["spec", field]) {
+                new.remove_at(&["spec", field]);
+            }
         }
     }
-    if needs_node_ports(old) && new.str_at(&["spec", "type"]) == Some("ClusterIP") {
-        let before = old.items_at(&["spec", "ports"]).to_vec();
+    if needs_node_ports(old) && !needs_node_ports(new) && same_node_ports(new, old) {
         let ports = new.at_mut(&["spec", "ports"]).and_then(Value::as_array_mut);
-        for (i, port) in ports.into_iter().flatten().enumerate() {
-            if before.get(i).and_then(|p| p.get("nodePort")) == port.get("nodePort") {
-                port.remove_at(&["nodePort"]);
-            }
+        for port in ports.into_iter().flatten() {
+            port.remove_at(&["nodePort"]);
         }
     }
     let is_balancer = |service: &Value| service.str_at(&["spec", "type"]) == Some("LoadBalancer");
@@ -105,15 +129,61 @@ fn drop_with_type(new: &mut Value, old: &Value) {
     }
 }
 
-fn address_stays(new: &Value, old: &Value) -> Errors {
+/// The first address stays; a second one may come, and go when the policy says so.
+fn addresses_stay(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
-    if !has_cluster_ip(new) || !has_cluster_ip(old) || is_unset(old, &["spec", "clusterIPs"]) {
+    if is_external(new) || is_external(old) || (is_headless(new) && is_headless(old)) {
         return errors;
     }
-    let [new_ips, old_ips] = [new, old].map(|service| service.items_at(&["spec", "clusterIPs"]));
-    if new_ips.first() != old_ips.first() {
-        let path = Path::new("spec.clusterIPs").index(0);
-        errors.push(Error::invalid(&path, Value::Array(new_ips.to_vec()), "may not change once set"));
+    let path = Path::new("spec.clusterIPs");
+    let [after, before] = [new, old].map(|service| service.items_at(&["spec", "clusterIPs"]));
+    let shown = || Value::Array(after.to_vec());
+    let once_set = |i: usize| Error::invalid(&path.index(i), shown(), "may not change once set");
+    if before.len() == after.len() {
+        return (0..before.len()).filter(|i| before[*i] != after[*i]).map(once_set).collect();
+    }
+    if before.len() > after.len() && after.is_empty() {
+        errors.push(Error::invalid(&path.index(0), shown(), "primary clusterIP can not be unset"));
+    } else if !before.is_empty() && before.first() != after.first() {
+        errors.push(once_set(0));
+    }
+    if before.len() > after.len() && after.len() == 1 {
+        errors.extend(single_stack(new, "must be set to 'SingleStack' when releasing the secondary clusterIP"));
     }
     errors
+}
+
+/// The same of the families; headless services may change theirs.
+fn families_stay(new: &Value, old: &Value) -> Errors {
+    let mut errors = Errors::new();
+    if is_external(new) || is_external(old) || is_headless(new) || is_headless(old) {
+        return errors;
+    }
+    let path = Path::new("spec.ipFamilies").index(0);
+    let [after, before] = [new, old].map(|service| service.items_at(&["spec", "ipFamilies"]));
+    let shown = |field: &str| new.at(&["spec", field]).cloned();
+    let once_set = "may not change once set";
+    if before.len() == after.len() {
+        let changed = before.iter().zip(after).filter(|(before, after)| before != after);
+        return changed.map(|_| Error::invalid(&path, shown("ipFamilies"), once_set)).collect();
+    }
+    if before.len() > after.len() && new.items_at(&["spec", "clusterIPs"]).is_empty() {
+        errors.push(Error::invalid(&path, shown("ipFamilies"), "primary ipFamily can not be unset"));
+    }
+    if !before.is_empty() && !after.is_empty() && before.first() != after.first() {
+        errors.push(Error::invalid(&path, shown("clusterIPs"), once_set));
+    }
+    if before.len() > after.len() && after.len() == 1 {
+        errors.extend(single_stack(new, "must be set to 'SingleStack' when releasing the secondary ipFamily"));
+    }
+    errors
+}
+
+fn single_stack(service: &Value, detail: &str) -> Option<Error> {
+    let policy = service.str_at(&["spec", "ipFamilyPolicy"]);
+    (policy != Some("SingleStack")).then(|| Error::invalid(&Path::new("spec.ipFamilyPolicy"), policy, detail))
+}
+
+fn is_external(service: &Value) -> bool {
+    service.str_at(&["spec", "type"]) == Some("ExternalName")
 }
