@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names, value};
 
-use super::{FLOW_CONTROL, check_fixed, check_status, subject};
-use crate::kind::{Kind, STATUS, Subresource};
+use super::{FLOW_CONTROL, STATUS, check_fixed, check_status, subject};
+use crate::kind::Kind;
 use crate::table::{AGE, Describe, NAME, age, int, str, str_or, text};
 
 const SPEC: &str = "io.k8s.api.flowcontrol.v1.FlowSchemaSpec";
@@ -21,7 +21,7 @@ pub static KIND: Kind = Kind {
     plural: "flowschemas",
     storage: "flowschemas",
     schema: "io.k8s.api.flowcontrol.v1.FlowSchema",
-    subresources: &[Subresource { validate: |new, _| check_status(new), ..STATUS }],
+    subresources: &[STATUS],
     columns: &[
         NAME,
         text("PriorityLevel", Describe::Field("io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationReference", "name")),

@@ -3,8 +3,8 @@
 use machinery::Value;
 use machinery::field::{Error, Errors, Path};
 
-use crate::Kind;
 use crate::kind::BASE;
+use crate::{Kind, Subresource};
 
 pub mod flow_schema;
 pub mod priority_level_configuration;
@@ -18,8 +18,19 @@ const FLOW_CONTROL: Kind = Kind {
     group: "flowcontrol.apiserver.k8s.io",
     namespaced: false,
     generation: crate::Generation::Of(&["spec"]),
-    writes: crate::Writes { create_on_update: false, unconditional: false },
     ..BASE
+};
+
+/// The status of the group's kinds: a write changes nothing else, not even labels.
+const STATUS: Subresource = Subresource {
+    prepare: |new, old, _| {
+        crate::kind::keep_spec(new, old);
+        for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+            crate::kind::keep(new, old, &["metadata", field]);
+        }
+    },
+    validate: |new, _| check_status(new),
+    ..crate::kind::STATUS
 };
 
 /// What is wrong with the conditions of a status.

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, value};
 
-use super::{FLOW_CONTROL, check_fixed, check_status};
-use crate::kind::{Kind, STATUS, Subresource};
+use super::{FLOW_CONTROL, STATUS, check_fixed, check_status};
+use crate::kind::Kind;
 use crate::pod_spec::default::set_in;
 use crate::table::{AGE, Describe, NAME, age, str, text};
 use crate::validate::one_of;
@@ -26,7 +26,7 @@ pub static KIND: Kind = Kind {
     plural: "prioritylevelconfigurations",
     storage: "prioritylevelconfigurations",
     schema: "io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration",
-    subresources: &[Subresource { validate: |new, _| check_status(new), ..STATUS }],
+    subresources: &[STATUS],
     columns: &[
         NAME,
         text("Type", Describe::Field(SPEC, "type")),

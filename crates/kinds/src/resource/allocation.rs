@@ -50,6 +50,26 @@ pub(super) fn check(new: &Value, old: &Value) -> Errors {
     errors
 }
 
+/// A device that the claim has no longer needs no status.
+pub(super) fn forget_released(new: &mut Value, old: &Value) {
+    let held = |claim: &Value| -> Vec<Value> {
+        claim.items_at(&["status", "allocation", "devices", "results"]).iter().map(place).collect()
+    };
+    let (now, before) = (held(new), held(old));
+    let released = |device: &Value| before.contains(&place(device)) && !now.contains(&place(device));
+    if let Some(devices) = new.at_mut(&["status", "devices"]).and_then(Value::as_array_mut) {
+        devices.retain(|device| !released(device));
+    }
+    if new.items_at(&["status", "devices"]).is_empty() {
+        new.remove_at(&["status", "devices"]);
+    }
+}
+
+/// Which device a result or a status is about, shares of it aside.
+fn place(device: &Value) -> Value {
+    Value::Array(["driver", "pool", "device"].map(|field| device.get(field).cloned().unwrap_or_default()).into())
+}
+
 fn uid_of(consumer: &Value) -> Value {
     consumer.str_at(&["uid"]).unwrap_or_default().into()
 }
@@ -195,6 +215,16 @@ fn interface_address(address: &str, path: &Path) -> Option<Error> {
 mod tests {
     use super::*;
     use machinery::field;
+
+    #[test]
+    fn released_devices_are_forgotten() {
+        let device = |name: &str| value!({"driver": "d", "pool": "p", "device": name});
+        let old = value!({"status": {"allocation": {"devices": {"results": [(device("a")), (device("b"))]}}}});
+        let mut new = value!({"status": {
+            "allocation": {"devices": {"results": [(device("b"))]}}, "devices": [(device("a")), (device("b"))]}});
+        forget_released(&mut new, &old);
+        assert_eq!(new.items_at(&["status", "devices"]), [device("b")]);
+    }
 
     #[test]
     fn reservations_need_an_allocation() {

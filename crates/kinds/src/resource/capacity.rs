@@ -77,7 +77,7 @@ fn check_range(range: &Value, default: &Quantity, whole: &Quantity, path: &Path)
         wrong(default > most, "default", default, format!("default is more than max: {most}"));
     }
     if let Some(step) = amount(range, "step") {
-        let added = least.clone() + step.clone();
+        let added = least + step;
         let larger = format!("one step {added} is larger than capacity value: {whole}");
         wrong(added > *whole, "step", &step, larger);
         for value in [Some(default), most.as_ref()].into_iter().flatten() {

@@ -5,7 +5,7 @@ use machinery::{Value, meta};
 
 use super::claim::{MAX_ITEMS, configuration, selectors};
 use super::{RESOURCE, check_list};
-use crate::kind::{Generation, Kind, Writes};
+use crate::kind::{Generation, Kind};
 use crate::table::{AGE, NAME, age};
 use crate::validate::resources::is_extended;
 
@@ -18,7 +18,6 @@ pub static KIND: Kind = Kind {
     schema: "io.k8s.api.resource.v1.DeviceClass",
     columns: &[NAME, AGE],
     row: |class, now| vec![meta::name(class).into(), age(class, now)],
-    writes: Writes { create_on_update: true, unconditional: true },
     generation: Generation::Of(&["spec"]),
     validate: |class| check(class, &Value::Null),
     validate_update: check,

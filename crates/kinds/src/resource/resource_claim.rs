@@ -46,6 +46,7 @@ fn prepare_status(new: &mut Value, old: &Value, _: &Context<'_>) {
     for field in ["labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp"] {
         keep(new, old, &["metadata", field]);
     }
+    allocation::forget_released(new, old);
 }
 
 fn check_update(new: &Value, old: &Value) -> Errors {

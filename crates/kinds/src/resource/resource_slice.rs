@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta};
 
 use super::{RESOURCE, check_set, device, name, name_of};
-use crate::kind::{Context, Generation, Kind, Writes, selectable};
+use crate::kind::{Context, Generation, Kind, selectable};
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, text as column};
 use crate::validate::selector::node_selector;
@@ -33,7 +33,6 @@ pub static KIND: Kind = Kind {
     ],
     row,
     selectable: selectable!["metadata.name", "spec.nodeName", "spec.driver"],
-    writes: Writes { create_on_update: true, unconditional: true },
     generation: Generation::Of(&["spec"]),
     prepare_create: prepare,
     prepare_update: |new, _, context| prepare(new, context),

@@ -107,6 +107,9 @@ fn annotate(autoscaler: &mut Value, name: &str, value: Value) {
     }
 }
 
+/// A source and the names of its fields: in version 1, then the path in version 2 (one step where the second is empty).
+type Source = (&'static str, Vec<(&'static str, [&'static str; 2])>);
+
 /// Whether a metric is a wish or a measurement.
 #[derive(Clone, Copy)]
 enum Field {
@@ -124,7 +127,7 @@ impl Field {
     }
 
     /// The sources, each with the names of its fields: version 1, then the path in version 2.
-    fn sources(self) -> [(&'static str, Vec<(&'static str, [&'static str; 2])>); 5] {
+    fn sources(self) -> [Source; 5] {
         let part = self.part();
         let amount = |of_target, of_current| match self {
             Self::Target => of_target,
