@@ -2,7 +2,7 @@
 //! volumes, and who owns what. It is changed in place, so that a cycle copies nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::api::core::v1::Node;
 
@@ -25,8 +25,8 @@ pub struct Snapshot {
     nodes: Vec<Option<NodeInfo>>,
     free: Vec<Slot>,
     by_name: HashMap<String, Slot>,
-    /// The nodes, zone after zone in turn, so that looking at some of them looks at all zones.
-    order: Vec<Slot>,
+    /// The nodes, zone after zone in turn, so that looking at some of them looks at all zones; made when asked for.
+    order: OnceLock<Vec<Slot>>,
     /// On which node each pod stands, by pod key.
     places: HashMap<Arc<str>, String>,
     /// Pods whose node is not there (yet), by node name.
@@ -46,13 +46,13 @@ pub struct Snapshot {
 impl Snapshot {
     /// Every node, in the order in which they are looked at.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeInfo> {
-        self.order.iter().filter_map(|slot| self.at(*slot))
+        self.order().iter().filter_map(|slot| self.at(*slot))
     }
 
     /// How many nodes there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.by_name.len()
     }
 
     /// How many pods stand on nodes.
@@ -64,13 +64,14 @@ impl Snapshot {
     /// Whether there are no nodes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.by_name.is_empty()
     }
 
     /// The node that is `turn`th in order, turning over at the end.
     #[must_use]
     pub fn turn(&self, turn: usize) -> Option<&NodeInfo> {
-        let slot = self.order.get(turn % self.order.len().max(1))?;
+        let order = self.order();
+        let slot = order.get(turn % order.len().max(1))?;
         self.at(*slot)
     }
 
@@ -179,7 +180,7 @@ impl Snapshot {
             self.terms.set_node(slot, info.labels());
             self.nodes[slot] = Some(info);
             pods.iter().for_each(|pod| self.place(pod, slot, 1));
-            self.reorder();
+            self.order = OnceLock::new();
         } else {
             self.nodes[slot] = Some(info);
         }
@@ -196,7 +197,7 @@ impl Snapshot {
             self.homeless.entry(name.to_owned()).or_default().extend(info.pods);
         }
         self.free.push(slot);
-        self.reorder();
+        self.order = OnceLock::new();
     }
 
     /// Puts a pod on a node, from wherever it was.
@@ -265,7 +266,7 @@ impl Snapshot {
         for pod in self.homeless.remove(name).unwrap_or_default() {
             self.settle(pod, slot);
         }
-        self.reorder();
+        self.order = OnceLock::new();
     }
 
     fn settle(&mut self, pod: Arc<PodInfo>, slot: Slot) {
@@ -307,8 +308,12 @@ impl Snapshot {
         self.soft_tainted = if present { self.soft_tainted + soft } else { self.soft_tainted - soft };
     }
 
+    fn order(&self) -> &[Slot] {
+        self.order.get_or_init(|| self.dealt_by_zone())
+    }
+
     /// Deals the nodes out zone by zone, each zone's by name.
-    fn reorder(&mut self) {
+    fn dealt_by_zone(&self) -> Vec<Slot> {
         let mut zones: BTreeMap<&str, Vec<(&str, Slot)>> = BTreeMap::new();
         for info in self.nodes.iter().flatten() {
             let zone = info.labels().get(ZONE).map_or("", String::as_str);
@@ -317,7 +322,7 @@ impl Snapshot {
         let mut zones: Vec<_> = zones.into_values().collect();
         zones.iter_mut().for_each(|nodes| nodes.sort_unstable());
         let longest = zones.iter().map(Vec::len).max().unwrap_or(0);
-        self.order = (0..longest).flat_map(|i| zones.iter().filter_map(move |nodes| Some(nodes.get(i)?.1))).collect();
+        (0..longest).flat_map(|i| zones.iter().filter_map(move |nodes| Some(nodes.get(i)?.1))).collect()
     }
 }
 
