@@ -4,12 +4,15 @@
 
 mod cluster;
 mod cri;
+mod etcd;
 mod figure;
+mod leases;
 mod lists;
 mod node;
 mod objects;
 mod pods;
 mod process;
+mod single;
 mod suite_api;
 mod suite_node;
 mod watches;
