@@ -87,7 +87,7 @@ impl Allocator {
     /// What it asks for is taken or out of range, or nothing is left.
     pub fn allocate(self: &Arc<Self>, service: &mut Value) -> Result<Reservation, Errors> {
         let mut reservation = Reservation { allocator: self.clone(), share: Share::default() };
-        families(service, self.range);
+        families(service, self.range)?;
         let key = key_of(service);
         let mut taken = self.taken.lock();
         let result = self
@@ -149,10 +149,7 @@ impl Allocator {
                 continue;
             }
             if !self.range.contains(&address) {
-                let range = self.range;
-                return Err(refuse(&format!(
-                    "the provided IP ({text}) is not in the valid range. The range of valid IPs is {range}"
-                )));
+                return Err(refuse("the provided network does not match the current range"));
             }
             if taken.addresses.contains_key(&address) || !taken.reserved_addresses.insert(address) {
                 return Err(refuse("provided IP is already allocated"));
@@ -268,21 +265,71 @@ fn share_of(service: &Value) -> Share {
 }
 
 /// Says which families the service has, where it leaves that open: the cluster has one.
-fn families(service: &mut Value, range: IpNet) {
+///
+/// # Errors
+/// It asks for a family that the cluster does not have, or for both.
+fn families(service: &mut Value, range: IpNet) -> Result<(), Errors> {
     if !has_cluster_ip(service) {
-        return;
+        return Ok(());
     }
     let (own, other) = if range.addr().is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
     let has_selector = service.at(&["spec", "selector"]).and_then(Value::as_object).is_some_and(|s| !s.is_empty());
-    let both = is_headless(service) && !has_selector;
+    let free = is_headless(service) && !has_selector;
     if service.str_at(&["spec", "ipFamilyPolicy"]).is_none() {
-        service.set_at(&["spec", "ipFamilyPolicy"], if both { "RequireDualStack" } else { "SingleStack" });
+        let several = ["clusterIPs", "ipFamilies"].iter().any(|field| service.items_at(&["spec", field]).len() > 1);
+        service.set_at(&["spec", "ipFamilyPolicy"], if free || several { "RequireDualStack" } else { "SingleStack" });
     }
-    if service.items_at(&["spec", "ipFamilies"]).is_empty() {
-        let single = service.str_at(&["spec", "ipFamilyPolicy"]) == Some("SingleStack");
-        let families = if both && !single { vec![own, other] } else { vec![own] };
-        service.set_at(&["spec", "ipFamilies"], families);
+    let single = service.str_at(&["spec", "ipFamilyPolicy"]) == Some("SingleStack");
+    let mut errors = too_many_for_one(service, single);
+    if !free {
+        errors.extend(not_configured(service, own));
     }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let mut families = service.items_at(&["spec", "ipFamilies"]).to_vec();
+    if families.is_empty() {
+        families.push(own.into());
+    }
+    if free && !single && families.len() == 1 {
+        families.push(if families[0].as_str() == Some(own) { other.into() } else { own.into() });
+    }
+    service.set_at(&["spec", "ipFamilies"], Value::Array(families));
+    Ok(())
+}
+
+fn too_many_for_one(service: &Value, single: bool) -> Errors {
+    let path = Path::new("spec").child("ipFamilyPolicy");
+    let lists = [("clusterIPs", "cluster IPs"), ("ipFamilies", "IP families")];
+    let several = lists.iter().filter(|(field, _)| single && service.items_at(&["spec", field]).len() > 1);
+    let detail =
+        |words: &str| format!("must be 'RequireDualStack' or 'PreferDualStack' when multiple {words} are specified");
+    several.map(|(_, words)| Error::invalid(&path, "SingleStack", detail(words))).collect()
+}
+
+/// What a service asks for that this cluster does not have: the other family.
+fn not_configured(service: &Value, own: &str) -> Errors {
+    let spec = Path::new("spec");
+    let mut errors = Errors::new();
+    let given = service.items_at(&["spec", "ipFamilies"]);
+    let addresses = service.items_at(&["spec", "clusterIPs"]);
+    for (i, text) in addresses.iter().filter_map(Value::as_str).enumerate().skip(given.len()) {
+        let Ok(address) = text.parse::<IpAddr>() else { continue };
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        if family != own {
+            let detail = format!("{family} is not configured on this cluster");
+            errors.push(Error::invalid(&spec.child("clusterIPs").index(i), Value::Array(addresses.to_vec()), detail));
+        }
+    }
+    if service.str_at(&["spec", "ipFamilyPolicy"]) == Some("RequireDualStack") {
+        let detail = "this cluster is not configured for dual-stack services";
+        errors.push(Error::invalid(&spec.child("ipFamilyPolicy"), "RequireDualStack", detail));
+    }
+    for (i, family) in given.iter().filter_map(Value::as_str).enumerate().filter(|(_, family)| *family != own) {
+        let path = spec.child("ipFamilies").index(i);
+        errors.push(Error::invalid(&path, family, "not configured on this cluster"));
+    }
+    errors
 }
 
 fn number(address: IpAddr) -> u128 {
@@ -350,7 +397,7 @@ mod tests {
         };
         expect_test::expect![[r#"spec.clusterIPs: Invalid value: ["10.0.0.9"]: failed to allocate IP 10.0.0.9: provided IP is already allocated"#]]
             .assert_eq(&of("10.0.0.9", 30_081));
-        expect_test::expect![[r#"spec.clusterIPs: Invalid value: ["10.1.0.9"]: failed to allocate IP 10.1.0.9: the provided IP (10.1.0.9) is not in the valid range. The range of valid IPs is 10.0.0.0/24"#]]
+        expect_test::expect![[r#"spec.clusterIPs: Invalid value: ["10.1.0.9"]: failed to allocate IP 10.1.0.9: the provided network does not match the current range"#]]
             .assert_eq(&of("10.1.0.9", 30_081));
         expect_test::expect!["spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated"]
             .assert_eq(&of("10.0.0.10", 30_080));

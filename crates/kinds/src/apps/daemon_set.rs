@@ -60,6 +60,7 @@ pub static KIND: Kind = Kind {
         errors.extend(immutable(new.at(&selector), old.at(&selector), &Path::new("spec.selector")));
         errors
     },
+    warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["spec", "template"]),
     ..BASE
 };
 

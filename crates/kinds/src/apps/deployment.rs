@@ -41,6 +41,7 @@ pub static KIND: Kind = Kind {
     prepare_update,
     validate,
     validate_update,
+    warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["spec", "template"]),
     ..BASE
 };
 

@@ -36,6 +36,7 @@ pub static KIND: Kind = Kind {
     default,
     validate,
     validate_update,
+    warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["spec", "template"]),
     ..BASE
 };
 

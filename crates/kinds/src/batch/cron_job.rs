@@ -44,6 +44,9 @@ pub static KIND: Kind = Kind {
     default,
     validate,
     validate_update: |new, _| validate(new),
+    warnings: |new, old| {
+        crate::core::pod::warnings::of_workload(new, old, &["spec", "jobTemplate", "spec", "template"])
+    },
     ..BASE
 };
 

@@ -51,6 +51,7 @@ pub static KIND: Kind = Kind {
     prepare_create,
     validate,
     validate_update,
+    warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["spec", "template"]),
     ..BASE
 };
 

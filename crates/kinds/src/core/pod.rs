@@ -15,7 +15,7 @@ mod qos;
 mod row;
 mod status;
 mod update;
-mod warnings;
+pub(crate) mod warnings;
 
 pub use qos::qos_class;
 

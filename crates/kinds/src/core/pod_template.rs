@@ -28,6 +28,7 @@ pub static KIND: Kind = Kind {
     },
     validate,
     validate_update: |new, _| validate(new),
+    warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["template"]),
     ..BASE
 };
 

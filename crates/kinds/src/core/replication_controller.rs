@@ -38,6 +38,7 @@ pub static KIND: Kind = Kind {
     default,
     validate,
     validate_update: |new, _| validate(new),
+    warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["spec", "template"]),
     ..BASE
 };
 
