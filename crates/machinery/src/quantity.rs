@@ -7,6 +7,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+/// A greater power of ten is as good as infinite, a smaller one as good as nothing.
+const MAX_EXPONENT: i64 = 10_000;
+
 /// How many billionths one is.
 const NANO: i128 = 1_000_000_000;
 /// Amounts that do not fit the fast path of upstream are capped here.
@@ -80,7 +83,8 @@ impl Quantity {
         } else {
             scale_ten(number(&digits), exponent - fraction_digits + 9)
         };
-        let amount = if is_exact(&parts, base, exponent) { amount } else { amount.min(MAX) };
+        let fits = is_exact(&parts, base, exponent) && amount < i128::MAX;
+        let amount = if fits { amount } else { amount.min(MAX) };
         let small_binary = format == Format::BinarySi && amount > 0 && amount < NANO;
         let format = if small_binary { Format::DecimalSi } else { format };
         Ok(Self { nanos: if parts.negative { -amount } else { amount }, format })
@@ -256,7 +260,8 @@ fn unit(suffix: &str) -> Option<(u32, i64, Format)> {
         return Some((10, i64::try_from(at).ok()? * 3 - 9, Format::DecimalSi));
     }
     let exponent = suffix.strip_prefix(['e', 'E'])?;
-    Some((10, exponent.parse().ok()?, Format::DecimalExponent))
+    let exponent: i64 = exponent.parse().ok()?;
+    Some((10, exponent.clamp(-MAX_EXPONENT, MAX_EXPONENT), Format::DecimalExponent))
 }
 
 fn decimal_suffix(exponent: i64) -> String {

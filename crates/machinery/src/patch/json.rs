@@ -1,10 +1,14 @@
 //! JSON patch (RFC 6902) as Kubernetes has it: negative indices count from the end, `replace` and `test` of a name that
-//! is not there see null, at most [`MAX_OPERATIONS`] operations.
+//! is not there see null, at most [`MAX_OPERATIONS`] operations. A few of them could double an object again and again, or
+//! bury it: copies have a limit, and so has nesting.
 
 use crate::{Text, Value, json};
 
 /// More operations than this are refused.
 pub const MAX_OPERATIONS: usize = 10_000;
+
+/// So many bytes of JSON are copied within an object by one patch; then it does not fit.
+const COPY_LIMIT_BYTES: usize = 3 * 1024 * 1024;
 
 /// Why a patch is none, or does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,28 +108,57 @@ fn operation(index: usize, item: Value, found: &mut Vec<String>) -> Result<Opera
 /// # Errors
 /// The first operation that does not fit.
 pub fn apply(operations: &[Operation], mut object: Value) -> Result<Value, Error> {
-    operations.iter().try_for_each(|operation| apply_one(operation, &mut object))?;
+    let mut copied = 0;
+    operations.iter().try_for_each(|operation| apply_one(operation, &mut object, &mut copied))?;
     Ok(object)
 }
 
-fn apply_one(operation: &Operation, object: &mut Value) -> Result<(), Error> {
+/// Checks that the object does not nest deeper than JSON may with `value` in this place.
+fn fits(op: &str, path: &str, value: &Value) -> Result<(), Error> {
+    let above = path.bytes().filter(|byte| *byte == b'/').count();
+    let room = json::MAX_DEPTH.saturating_sub(above);
+    if is_deeper(value, room) { Err(fail(op, path, "exceeded max depth")) } else { Ok(()) }
+}
+
+fn is_deeper(value: &Value, limit: usize) -> bool {
+    let Some(limit) = limit.checked_sub(1) else { return true };
+    match value {
+        Value::Object(members) => members.iter().any(|(_, member)| is_deeper(member, limit)),
+        Value::Array(items) => items.iter().any(|item| is_deeper(item, limit)),
+        _ => false,
+    }
+}
+
+fn apply_one(operation: &Operation, object: &mut Value, copied: &mut usize) -> Result<(), Error> {
     let Operation { op, path, from, value } = operation;
     let path = path.as_deref().ok_or_else(|| fail(op, "", "operation missing path field"))?;
     let from = || from.as_deref().ok_or_else(|| fail(op, "", "operation, missing from field"));
     match op.as_str() {
-        "add" => add(op, object, path, value.clone()),
+        "add" => {
+            fits(op, path, value)?;
+            add(op, object, path, value.clone())
+        }
         "remove" => remove(op, object, path),
         "replace" => {
+            fits(op, path, value)?;
             get(op, object, path)?;
             set(op, object, path, value.clone())
         }
         "move" => {
             let value = get(op, object, from()?)?;
+            fits(op, path, &value)?;
             remove(op, object, from()?)?;
             add(op, object, path, value)
         }
         "copy" => {
             let value = get(op, object, from()?)?;
+            fits(op, path, &value)?;
+            *copied += json::to_vec(&value).len();
+            if *copied > COPY_LIMIT_BYTES {
+                return Err(Error::Apply(format!(
+                    "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {COPY_LIMIT_BYTES}"
+                )));
+            }
             add(op, object, path, value)
         }
         "test" if get(op, object, path)? == *value => Ok(()),
@@ -304,5 +337,21 @@ mod tests {
             parse(many.as_bytes()).unwrap_err().to_string(),
             "The allowed maximum operations in a JSON patch is 10000, got 10001"
         );
+    }
+
+    #[test]
+    fn few_operations_make_no_giant() {
+        let copy = r#"{"op":"copy","from":"/a","path":"/a/-"}"#;
+        let doubling = patched(r#"{"a":[1,2,3,4]}"#, &format!("[{}]", [copy; 60].join(",")));
+        expect_test::expect![
+            "Unable to complete the copy, the accumulated size increase of copy is 5242851, exceeding the limit 3145728"
+        ]
+        .assert_eq(&doubling);
+        let bury = |n: usize| {
+            let (from, to) = if n % 2 == 0 { ("a", "b") } else { ("b", "a") };
+            format!(r#"{{"op":"add","path":"/{to}","value":{{}}}},{{"op":"move","from":"/{from}","path":"/{to}/x"}}"#)
+        };
+        let buried = patched(r#"{"a":{}}"#, &format!("[{}]", (0..3000).map(bury).collect::<Vec<_>>().join(",")));
+        expect_test::expect![[r#"move operation does not apply: exceeded max depth: "/b/x""#]].assert_eq(&buried);
     }
 }
