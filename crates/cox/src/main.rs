@@ -41,7 +41,7 @@ enum Command {
     /// Run a whole cluster in this process.
     Server(server::Arguments),
     /// Run the API server alone.
-    Apiserver(apiserver::Arguments),
+    Apiserver(Box<apiserver::Arguments>),
     /// Run the scheduler alone.
     Scheduler(scheduler::Arguments),
     /// Run the controllers alone.
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Server(arguments) => component::run(server::run(arguments)),
-        Command::Apiserver(arguments) => component::run(apiserver::run(arguments)),
+        Command::Apiserver(arguments) => component::run(apiserver::run(*arguments)),
         Command::Scheduler(arguments) => component::run(scheduler::run(arguments)),
         Command::ControllerManager(arguments) => component::run(controller_manager::run(arguments)),
         Command::Kubelet(arguments) => component::run(kubelet::run(arguments)),
