@@ -67,7 +67,9 @@ impl Target {
         Ok(Self { host, port, tls: Some(tls) })
     }
 
-    fn authority(&self) -> String {
+    /// The host and the port as URLs have them.
+    #[must_use]
+    pub fn authority(&self) -> String {
         match self.host.parse() {
             Ok(IpAddr::V6(address)) => format!("[{address}]:{}", self.port),
             _ => format!("{}:{}", self.host, self.port),
@@ -191,13 +193,23 @@ async fn send(
     let dialed = server.clock.timeout(DIAL_LIMIT, dial(server, target)).await;
     let mut sender = dialed
         .map_err(|_| failed(&format_args!("dial tcp {authority}: i/o timeout")))?
-        .map_err(|error| failed(&format_args!("dial tcp {authority}: {error}")))?;
+        .map_err(|error| failed(&format_args!("dial tcp {authority}: {}", dial_error(&error))))?;
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.headers_mut() = headers;
     *request.uri_mut() = path.parse().map_err(|error| failed(&error))?;
     request.headers_mut().insert(header::HOST, HeaderValue::from_str(&authority).map_err(|error| failed(&error))?);
     sender.send_request(request).await.map_err(|error| failed(&error))
+}
+
+/// The words of Go's dialer for what clients look for.
+fn dial_error(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        std::io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        std::io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 async fn dial(server: &Arc<Server>, target: &Target) -> std::io::Result<http1::SendRequest<Body>> {

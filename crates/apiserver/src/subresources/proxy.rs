@@ -23,7 +23,7 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// 404 when there is no such object, 503 when nothing is behind a service, 400 for an address that is not allowed.
 pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body: Body) -> Result<Reply, Status> {
     let target = target(server, call, kind).await?;
-    let raw = call.parts.uri.path();
+    let raw = call.parts.uri.path().to_owned();
     let marker = "/proxy";
     let rest = raw.find(marker).map_or("", |at| &raw[at + marker.len()..]);
     if rest.is_empty() && matches!(call.parts.method, Method::GET | Method::HEAD) {
@@ -31,7 +31,43 @@ pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, b
     }
     let query = call.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let path = if rest.is_empty() { format!("/{query}") } else { format!("{rest}{query}") };
-    kubelet::connect(server, call, &target, &path, body).await
+    let base = raw[..raw.len() - rest.len()].to_owned();
+    say_where(call, &base, rest);
+    let mut answer = kubelet::connect(server, call, &target, &path, body).await.map_err(unreachable)?;
+    if let Some(place) = moved(&answer, &base, &target) {
+        answer.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(answer)
+}
+
+/// Tells whom the request is for by which way it came, so that it can make links that lead back here.
+fn say_where(call: &mut Call, base: &str, rest: &str) {
+    let host = call.header(header::HOST).to_owned();
+    let authority = call.parts.uri.authority().map_or(host, ToString::to_string);
+    let uri = if rest.is_empty() { format!("{base}/") } else { format!("{base}{rest}") };
+    for (name, text) in
+        [("x-forwarded-uri", uri.as_str()), ("x-forwarded-host", authority.as_str()), ("x-forwarded-proto", "https")]
+    {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            call.parts.headers.insert(name, value);
+        }
+    }
+}
+
+/// The place of a redirection within the target, seen through the proxy.
+fn moved(answer: &Reply, base: &str, target: &Target) -> Option<HeaderValue> {
+    let place = answer.headers().get(header::LOCATION)?.to_str().ok()?;
+    let own = [format!("http://{}", target.authority()), format!("https://{}", target.authority())];
+    let path = own.iter().find_map(|own| place.strip_prefix(own.as_str())).unwrap_or(place);
+    path.starts_with('/').then(|| HeaderValue::from_str(&format!("{base}{path}")).ok()).flatten()
+}
+
+/// What cannot be reached is unavailable; the kubelet's own paths say it otherwise.
+fn unreachable(status: Status) -> Status {
+    match status.message.strip_prefix("error dialing backend: ") {
+        Some(why) => Status::service_unavailable(format!("error trying to reach service: {why}")),
+        None => status,
+    }
 }
 
 /// Links in a page are relative to its folder, so the path must end in a slash.
@@ -119,6 +155,19 @@ fn addresses(slice: &Value, port_name: &str) -> Vec<(String, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirections_stay_behind_the_proxy() {
+        let target = Target { host: "10.0.0.1".to_owned(), port: 80, tls: None };
+        let through = |place: &'static str| {
+            let mut answer = reply::empty(StatusCode::FOUND);
+            answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(place));
+            moved(&answer, "/api/v1/namespaces/a/pods/b/proxy", &target).map(|place| place.to_str().unwrap().to_owned())
+        };
+        assert_eq!(through("/x").as_deref(), Some("/api/v1/namespaces/a/pods/b/proxy/x"));
+        assert_eq!(through("http://10.0.0.1:80/y").as_deref(), Some("/api/v1/namespaces/a/pods/b/proxy/y"));
+        assert_eq!(through("https://example.com/z"), None);
+    }
 
     #[test]
     fn names() {

@@ -65,7 +65,6 @@ async fn asked(server: &Arc<Server>, port: u16) -> Result<(), String> {
         Ok(answer) => Err(format!("Get \"https://127.0.0.1:{port}/healthz\": {}", answer.status())),
         Err(status) => {
             let why = status.message.strip_prefix("error dialing backend: ").unwrap_or(&status.message);
-            let why = why.replace("Connection refused (os error 111)", "connect: connection refused");
             Err(format!("Get \"https://127.0.0.1:{port}/healthz\": {why}"))
         }
     }
