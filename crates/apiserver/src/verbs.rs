@@ -1,7 +1,7 @@
 //! What can be done with a resource, one file a verb.
 
 mod component_status;
-mod continuation;
+pub mod continuation;
 mod create;
 pub mod delete;
 mod delete_collection;

@@ -37,7 +37,9 @@ pub fn kinds() -> Vec<(&'static str, &'static str, &'static Message)> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         Some((api_version, kind, schema::of_kind(group, version, kind)?))
     });
-    let is_object = |kind: &str, message: &Message| !kind.ends_with("List") && kind != "Status" && message.field("metadata").is_some();
+    let is_object = |kind: &str, message: &Message| {
+        !kind.ends_with("List") && kind != "Status" && message.field("metadata").is_some()
+    };
     named.filter(|(_, kind, message)| is_object(kind, message)).collect()
 }
 
@@ -134,7 +136,11 @@ fn items(list: &List, chance: &mut Chance, depth: usize) -> Vec<Value> {
         }
         (Relation::Set, _) => {
             let all = std::mem::take(&mut items);
-            all.into_iter().for_each(|item| if !items.contains(&item) { items.push(item) });
+            all.into_iter().for_each(|item| {
+                if !items.contains(&item) {
+                    items.push(item)
+                }
+            });
         }
         _ => {}
     }

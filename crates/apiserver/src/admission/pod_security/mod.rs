@@ -40,15 +40,18 @@ const BASELINE: &[Check] = &[
     baseline::windows_host_process,
 ];
 
-/// The checks of the level restricted; capabilities, volumes and seccomp take the place of baseline's.
+/// The checks of the level restricted; capabilities, volumes and seccomp take the place of baseline's, as soon as there
+/// is such a check in a version.
 const RESTRICTED: &[Check] = &[
     baseline::app_armor,
+    restricted::default_capabilities,
     baseline::host_namespaces,
     baseline::host_ports,
     baseline::host_probes,
     baseline::privileged,
     restricted::proc_mount,
     baseline::selinux,
+    restricted::default_seccomp,
     baseline::sysctls,
     baseline::windows_host_process,
     restricted::privilege_escalation,

@@ -26,8 +26,18 @@ fn violation(reason: &'static str, detail: String) -> Option<Violation> {
     Some(Violation { reason, detail })
 }
 
+/// Before 1.22 the level asked no more than baseline.
+pub(super) fn default_capabilities(pod: Pod<'_>, version: Version) -> Option<Violation> {
+    if version.has(22) { None } else { super::baseline::capabilities(pod, version) }
+}
+
+/// Before 1.19 the level asked no more than baseline.
+pub(super) fn default_seccomp(pod: Pod<'_>, version: Version) -> Option<Violation> {
+    if version.has(19) { None } else { super::baseline::seccomp(pod, version) }
+}
+
 pub(super) fn privilege_escalation(pod: Pod<'_>, version: Version) -> Option<Violation> {
-    if spares_windows(pod, version) {
+    if spares_windows(pod, version) || !version.has(8) {
         return None;
     }
     let path = ["allowPrivilegeEscalation"];
