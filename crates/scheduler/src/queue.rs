@@ -134,8 +134,10 @@ impl Queue {
             return;
         };
         let old_rank = known.rank();
+        let same = asks_the_same(&known.pod, &pod);
         known.pod = pod;
         match &mut known.place {
+            Place::HandedOut { .. } | Place::Rejected { .. } if same => {}
             Place::HandedOut { changes } => changes.push(Change::PodUpdated),
             Place::Gated if gated => {}
             Place::Gated => {
@@ -344,6 +346,16 @@ impl Queue {
     }
 }
 
+/// Whether only what the server and others write about a pod changed, such as its status, and nothing that it asks for.
+fn asks_the_same(old: &PodInfo, new: &PodInfo) -> bool {
+    let (before, now) = (&old.pod.metadata, &new.pod.metadata);
+    old.pod.spec == new.pod.spec
+        && before.uid == now.uid
+        && before.labels == now.labels
+        && before.annotations == now.annotations
+        && before.owner_references == now.owner_references
+}
+
 /// Whether a change may help a pod that these plugins rejected.
 fn helps(change: &Change, pod: &PodInfo, rejecting: &BTreeSet<&'static str>) -> bool {
     let asked = |name: &&str| plugins::find(name).is_some_and(|plugin| (plugin.helps)(pod, change));
@@ -398,6 +410,18 @@ mod tests {
         // Nobody is: it is tried at once.
         assert_eq!(taken(&mut queue, &clock), "a/a");
         assert_eq!(queue.next_deadline(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_status_wakes_nobody() {
+        let (mut queue, clock) = queue();
+        queue.put(with_priority("a", 0), false, clock.instant());
+        taken(&mut queue, &clock);
+        queue.rejected("a/a", BTreeSet::from(["NodeResourcesFit"]), clock.instant());
+        queue.put(with_priority("a", 0), false, clock.instant());
+        assert_eq!(queue.sizes(), [0, 0, 1, 0]);
+        queue.put(with_priority("a", 1), false, clock.instant());
+        assert_eq!(queue.sizes(), [0, 1, 0, 0]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -202,9 +202,7 @@ impl Scheduler {
         if before.metadata.labels != pod.metadata.labels {
             self.changed(&Change::PodPlaced(info.clone()));
         }
-        if let Some(known) =
-            known.filter(|known| known.requests != info.requests || info.is_terminating() && !known.is_terminating())
-        {
+        if let Some(known) = known.filter(|known| known.requests != info.requests) {
             self.changed(&Change::PodLeft(known));
         }
     }
