@@ -11,10 +11,27 @@ use crate::kind::keep;
 pub(super) fn prepare(new: &mut Value, old: &Value, _: &Context<'_>) {
     keep_allocated(new, old);
     drop_with_type(new, old);
-    if is_unset(new, &["spec", "clusterIP"]) && new.at(&["spec", "clusterIPs"]) == old.at(&["spec", "clusterIPs"]) {
-        new.remove_at(&["spec", "clusterIPs"]);
-    }
+    follow_cluster_ip(new, old);
     sync_cluster_ips(new);
+}
+
+/// A client that knows the old field only changed or cleared it: the list follows.
+fn follow_cluster_ip(new: &mut Value, old: &Value) {
+    let (one, list) = (["spec", "clusterIP"], ["spec", "clusterIPs"]);
+    if new.at(&list) != old.at(&list) || (new.at(&one) == old.at(&one) && !is_unset(new, &one)) {
+        return;
+    }
+    if is_unset(new, &one) {
+        new.remove_at(&list);
+        return;
+    }
+    let (address, mut addresses) = (new.at(&one).cloned().unwrap_or_default(), new.items_at(&list).to_vec());
+    if let Some(first) = addresses.first_mut() {
+        *first = address;
+    }
+    if !addresses.is_empty() {
+        new.set_at(&list, Value::Array(addresses));
+    }
 }
 
 /// One address, given in the old field only, is the first of the list.
