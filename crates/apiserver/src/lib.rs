@@ -50,5 +50,5 @@ pub use identity::User;
 pub use request::RequestInfo;
 pub use server::{Options, Server};
 pub use service::ApiServer;
-pub use verbs::continuation::Continuation;
 pub use storage::{MediaType, UnknownMediaType};
+pub use verbs::continuation::Continuation;
