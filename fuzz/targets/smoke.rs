@@ -49,8 +49,11 @@ const PIECES: &[&[u8]] = &[
     b"-9223372036854775808",
 ];
 
+/// A target: its name, which is also that of its corpus, and what it checks.
+type Target = (&'static str, fn(&[u8]));
+
 /// Runs every target over its corpus.
-pub fn run(targets: &[(&str, fn(&[u8]))]) {
+pub fn run(targets: &[Target]) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     for (name, target) in targets {
         let inputs = kept(&corpus.join(name));

@@ -348,7 +348,7 @@ mod tests {
         ]
         .assert_eq(&doubling);
         let bury = |n: usize| {
-            let (from, to) = if n % 2 == 0 { ("a", "b") } else { ("b", "a") };
+            let (from, to) = if usize::is_multiple_of(n, 2) { ("a", "b") } else { ("b", "a") };
             format!(r#"{{"op":"add","path":"/{to}","value":{{}}}},{{"op":"move","from":"/{from}","path":"/{to}/x"}}"#)
         };
         let buried = patched(r#"{"a":{}}"#, &format!("[{}]", (0..3000).map(bury).collect::<Vec<_>>().join(",")));
