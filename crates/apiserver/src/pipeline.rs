@@ -46,7 +46,7 @@ pub async fn handle(server: Arc<Server>, request: Request<Body>) -> Reply {
     }
     let took = server.clock.instant().saturating_duration_since(started);
     server.metrics.answered(&call, &answer, took);
-    answer
+    if call.parts.method == Method::HEAD { reply::without_body(answer) } else { answer }
 }
 
 async fn within_time(server: &Arc<Server>, call: &mut Call, body: Body) -> Result<Reply, Status> {

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use futures::Stream;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use machinery::{Status, Value, json, meta, proto, schema};
@@ -47,6 +47,16 @@ pub fn empty(code: StatusCode) -> Reply {
     let mut reply = Response::new(full(Bytes::new()));
     *reply.status_mut() = code;
     reply
+}
+
+/// The answer to a HEAD: the headers say how long the body would be. HTTP/2 would send it all the same.
+#[must_use]
+pub fn without_body(answer: Reply) -> Reply {
+    let (mut parts, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Reply::from_parts(parts, full(Bytes::new()))
 }
 
 /// A plain text, as health checks and the 404 of unknown paths are.
