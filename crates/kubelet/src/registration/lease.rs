@@ -3,7 +3,6 @@
 use client::{ApiError, Client};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 
 use super::Registration;
@@ -16,27 +15,34 @@ const ATTEMPTS: u32 = 2;
 /// Renews the lease, from what the last renewal left.
 pub(super) struct Keeper {
     known: Option<Lease>,
-    owner: Option<OwnerReference>,
 }
 
 impl Keeper {
     pub(super) fn new() -> Self {
-        Self { known: None, owner: None }
+        Self { known: None }
     }
 
-    pub(super) async fn renew(&mut self, registration: &Registration) {
+    /// Renews the lease, which goes when the node of the uid `owner` goes.
+    pub(super) async fn renew(&mut self, registration: &Registration, owner: Option<&str>) {
         let (client, name) = (&registration.context.client, &registration.facts.name);
+        let owner = owner.map(|uid| reference(name, uid));
         for _attempt in 0..ATTEMPTS {
-            match self.try_renew(client, name, registration.context.clock.now()).await {
+            match self.try_renew(client, name, owner.as_ref(), registration.context.clock.now()).await {
                 Ok(()) => return,
                 Err(error) => tracing::debug!(%error, "cannot renew the node's lease"),
             }
-            // Another hand on the lease, or a deleted node that is registered again: all is read anew.
-            *self = Self::new();
+            // Another hand on the lease: it is read anew.
+            self.known = None;
         }
     }
 
-    async fn try_renew(&mut self, client: &Client, name: &str, now: Timestamp) -> Result<(), ApiError> {
+    async fn try_renew(
+        &mut self,
+        client: &Client,
+        name: &str,
+        owner: Option<&OwnerReference>,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
         let known = match self.known.take() {
             Some(lease) => Some(lease),
             None => match client.get::<Lease>(NAMESPACE, name).await {
@@ -45,14 +51,11 @@ impl Keeper {
                 Err(error) => return Err(error),
             },
         };
-        if self.owner.is_none() {
-            self.owner = owner(client, name).await;
-        }
         let lease = Lease {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
                 namespace: Some(NAMESPACE.to_owned()),
-                owner_references: self.owner.clone().map(|owner| vec![owner]),
+                owner_references: owner.map(|owner| vec![owner.clone()]),
                 resource_version: known.as_ref().and_then(|lease| lease.metadata.resource_version.clone()),
                 ..ObjectMeta::default()
             },
@@ -69,14 +72,12 @@ impl Keeper {
     }
 }
 
-/// The lease goes when the node goes.
-async fn owner(client: &Client, name: &str) -> Option<OwnerReference> {
-    let node = client.get::<Node>("", name).await.ok()?;
-    Some(OwnerReference {
+fn reference(name: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
         api_version: "v1".to_owned(),
         kind: "Node".to_owned(),
         name: name.to_owned(),
-        uid: node.metadata.uid?,
+        uid: uid.to_owned(),
         ..OwnerReference::default()
-    })
+    }
 }

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, ensure};
 pub struct Machine {
     /// The binary under test.
     pub cox: PathBuf,
+    /// The folder of the tools: kubectl, helm, the clients' libraries.
+    pub tools: PathBuf,
     /// The real kubectl.
     pub kubectl: PathBuf,
     /// Archives of the images that pods run.
@@ -22,11 +24,12 @@ impl Machine {
     /// # Errors
     /// When this was not started by `cargo xtask test`, or something that it names is not there.
     pub fn from_environment() -> Result<Self> {
-        let tools = variable("COX_TOOLS")?;
+        let tools = PathBuf::from(variable("COX_TOOLS")?);
         let machine = Self {
             cox: variable("COX")?.into(),
-            kubectl: Path::new(&tools).join("kubectl"),
+            kubectl: tools.join("kubectl"),
             images: variable("COX_IMAGES")?.split(':').map(PathBuf::from).collect(),
+            tools,
             checkout: Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
             scratch: Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned(),
         };

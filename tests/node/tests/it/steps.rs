@@ -1,6 +1,7 @@
 //! The steps of the test, in the order in which a user would take them.
 
 mod application;
+mod clients;
 mod crash;
 mod describe;
 mod edit;
@@ -62,6 +63,9 @@ pub const ALL: &[Step] = &[
     step("attach reaches a running process", streams::attach),
     step("port-forward reaches a pod and a service", streams::port_forward),
     step("cp copies to a pod and back", files::copied),
+    step("helm installs, upgrades, rolls back and uninstalls a chart", clients::helm),
+    step("the Python client writes, watches and runs a command", clients::python),
+    step("the JavaScript client's informer follows", clients::javascript),
     step("a runtime that hangs makes the node not ready until it goes on", runtime::hangs),
     step("a runtime that dies is started again, and no container restarts", runtime::dies),
     step("kill -9 of the server under load loses nothing and restarts no container", crash::under_load),

@@ -1,0 +1,4 @@
+{{- define "boathouse.labels" -}}
+app.kubernetes.io/name: boathouse
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
