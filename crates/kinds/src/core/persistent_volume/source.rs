@@ -99,9 +99,8 @@ fn csi(source: &Value, path: &Path) -> Errors {
 
 fn secret_reference(secret: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    let checks: [(&str, fn(&str) -> Vec<String>); 2] =
-        [("name", names::is_dns1123_subdomain), ("namespace", names::is_dns1123_label)];
-    for (field, check) in checks {
+    for field in ["name", "namespace"] {
+        let check = if field == "name" { names::is_dns1123_subdomain } else { names::is_dns1123_label };
         match secret.str_at(&[field]).unwrap_or_default() {
             "" => errors.push(Error::required(&path.child(field), "")),
             value => errors.extend(text(check, value, &path.child(field))),

@@ -79,11 +79,9 @@ fn by_type(service: &Value, spec: &Value, kind: &str, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let first_ip = path.child("clusterIPs").index(0);
     match kind {
-        "LoadBalancer" | "NodePort" => {
-            if is_headless(service) {
-                let detail = format!("may not be set to 'None' for {kind} services");
-                errors.push(Error::invalid(&first_ip, "None", detail));
-            }
+        "LoadBalancer" | "NodePort" if is_headless(service) => {
+            let detail = format!("may not be set to 'None' for {kind} services");
+            errors.push(Error::invalid(&first_ip, "None", detail));
         }
         "ExternalName" => {
             for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
