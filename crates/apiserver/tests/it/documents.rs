@@ -41,7 +41,8 @@ async fn large_answers_are_compressed_for_those_who_take_it() {
         /api/v1/namespaces/ns/configmaps/big deflate, gzip: true vary=Accept-Encoding ConfigMap
         /api/v1/namespaces/ns/configmaps/big br: false vary= ConfigMap
         /api/v1/namespaces gzip: false vary= NamespaceList
-        /api/v1/configmaps?fieldSelector=metadata.name%3Dnone gzip: false vary= ConfigMapList"#]].assert_eq(&shown.join("\n"));
+        /api/v1/configmaps?fieldSelector=metadata.name%3Dnone gzip: false vary= ConfigMapList"#]]
+    .assert_eq(&shown.join("\n"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +104,8 @@ async fn metrics() {
     world.play("POST cm {\"metadata\":{\"name\":\"a\"}}\nGET cm\nGET cm/a\nGET cm/b").await;
     let text = world.get("/metrics", &[]).await;
     let text = String::from_utf8(text.into_body().to_vec()).unwrap();
-    let wanted = |line: &&str| line.contains("\"configmaps\"") && (line.contains("total{") || line.contains("objects{"));
+    let wanted =
+        |line: &&str| line.contains("\"configmaps\"") && (line.contains("total{") || line.contains("objects{"));
     let lines: Vec<&str> = text.lines().filter(wanted).collect();
     expect![[r#"
         apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="configmaps",scope="namespace",subresource="",system_client="",verb="LIST",version="v1"} 1

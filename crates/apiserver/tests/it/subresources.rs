@@ -71,3 +71,132 @@ async fn a_deployment_is_scaled() {
         PATCH /apis/apps/v1/namespaces/ns/deployments/d/scale {"spec":{"replicas":-1}}
           422 Failure Scale.autoscaling "d" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0"#]].assert_eq(&shown);
 }
+
+/// A template of a pod whose labels are `a=b`.
+const TEMPLATE: &str = r#"{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}"#;
+
+#[tokio::test(start_paused = true)]
+async fn everything_with_replicas_is_scaled() {
+    let world = World::new().await;
+    let mut shown = Vec::new();
+    for (path, selector) in [
+        ("/apis/apps/v1/namespaces/ns/deployments", r#"{"matchLabels":{"a":"b"}}"#),
+        ("/apis/apps/v1/namespaces/ns/replicasets", r#"{"matchLabels":{"a":"b"}}"#),
+        ("/apis/apps/v1/namespaces/ns/statefulsets", r#"{"matchLabels":{"a":"b"}}"#),
+        ("/api/v1/namespaces/ns/replicationcontrollers", r#"{"a":"b"}"#),
+    ] {
+        let body = format!(r#"{{"metadata":{{"name":"x"}},"spec":{{"selector":{selector},"template":{TEMPLATE}}}}}"#);
+        let (code, created) = world.ask("POST", path, &body).await;
+        assert_eq!(code, 201, "{created:?}");
+        let put = r#"{"metadata":{"name":"x"},"spec":{"replicas":3}}"#;
+        for (method, body) in [("PUT", put), ("PATCH", r#"{"spec":{"replicas":2}}"#), ("GET", "")] {
+            let (code, scale) = world.ask(method, &format!("{path}/x/scale"), body).await;
+            let (replicas, selector) = (scale.int_at(&["spec", "replicas"]), scale.str_at(&["status", "selector"]));
+            shown.push(format!("{method} {path}/x/scale: {code} {replicas:?} {selector:?}"));
+        }
+        let (_, object) = world.ask("GET", &format!("{path}/x"), "").await;
+        let generation = (object.int_at(&["metadata", "generation"]), object.int_at(&["spec", "replicas"]));
+        shown.push(format!("{generation:?}"));
+    }
+    expect![[r#"
+        PUT /apis/apps/v1/namespaces/ns/deployments/x/scale: 200 Some(3) Some("a=b")
+        PATCH /apis/apps/v1/namespaces/ns/deployments/x/scale: 200 Some(2) Some("a=b")
+        GET /apis/apps/v1/namespaces/ns/deployments/x/scale: 200 Some(2) Some("a=b")
+        (Some(3), Some(2))
+        PUT /apis/apps/v1/namespaces/ns/replicasets/x/scale: 200 Some(3) Some("a=b")
+        PATCH /apis/apps/v1/namespaces/ns/replicasets/x/scale: 200 Some(2) Some("a=b")
+        GET /apis/apps/v1/namespaces/ns/replicasets/x/scale: 200 Some(2) Some("a=b")
+        (Some(3), Some(2))
+        PUT /apis/apps/v1/namespaces/ns/statefulsets/x/scale: 200 Some(3) Some("a=b")
+        PATCH /apis/apps/v1/namespaces/ns/statefulsets/x/scale: 200 Some(2) Some("a=b")
+        GET /apis/apps/v1/namespaces/ns/statefulsets/x/scale: 200 Some(2) Some("a=b")
+        (Some(3), Some(2))
+        PUT /api/v1/namespaces/ns/replicationcontrollers/x/scale: 200 Some(3) Some("a=b")
+        PATCH /api/v1/namespaces/ns/replicationcontrollers/x/scale: 200 Some(2) Some("a=b")
+        GET /api/v1/namespaces/ns/replicationcontrollers/x/scale: 200 Some(2) Some("a=b")
+        (Some(3), Some(2))"#]]
+    .assert_eq(&shown.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_of_a_pod() {
+    let world = World::new().await;
+    world.ask("POST", "/api/v1/namespaces/ns/serviceaccounts", r#"{"metadata":{"name":"default"}}"#).await;
+    let pods = "/api/v1/namespaces/ns/pods";
+    assert_eq!(world.ask("POST", pods, POD).await.0, 201);
+    let debug = r#"{"spec":{"ephemeralContainers":[{"name":"d","image":"i"}]}}"#;
+    let resized = r#"{"spec":{"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"1"}}}]}}"#;
+    let mut shown = Vec::new();
+    for (method, url, body) in [
+        ("PATCH", format!("{pods}/p/ephemeralcontainers"), debug),
+        ("PATCH", format!("{pods}/p"), debug),
+        ("PATCH", format!("{pods}/p/resize"), resized),
+        ("POST", "/api/v1/namespaces/ns/bindings".to_owned(), r#"{"metadata":{"name":"p"},"target":{"name":"n1"}}"#),
+        ("POST", "/api/v1/namespaces/ns/bindings".to_owned(), r#"{"metadata":{"name":"q"},"target":{"name":"n1"}}"#),
+        ("POST", "/api/v1/namespaces/other/bindings".to_owned(), r#"{"metadata":{"name":"p","namespace":"ns"}}"#),
+        ("GET", format!("{pods}/p/proxy"), ""),
+        ("GET", "/api/v1/namespaces/ns/services/s/proxy/".to_owned(), ""),
+        ("GET", "/api/v1/nodes/n1/proxy/".to_owned(), ""),
+        ("GET", "/api/v1/componentstatuses/etcd-0".to_owned(), ""),
+        ("GET", "/api/v1/componentstatuses/odd".to_owned(), ""),
+    ] {
+        let (code, answer) = world.ask(method, &url, body).await;
+        let text = |path: &[&str]| answer.str_at(path).unwrap_or_default().to_owned();
+        let facts = [text(&["message"]).lines().next().unwrap_or_default().to_owned(), text(&["kind"])];
+        shown.push(format!("{method} {url}: {code} {}", facts.join(" ").trim()));
+    }
+    let (_, pod) = world.ask("GET", &format!("{pods}/p"), "").await;
+    shown.push(format!(
+        "{:?} {:?}",
+        pod.str_at(&["spec", "nodeName"]),
+        pod.items_at(&["spec", "ephemeralContainers"]).len()
+    ));
+    expect![[r#"
+        PATCH /api/v1/namespaces/ns/pods/p/ephemeralcontainers: 200 Pod
+        PATCH /api/v1/namespaces/ns/pods/p: 200 Pod
+        PATCH /api/v1/namespaces/ns/pods/p/resize: 422 Pod "p" is invalid: spec: Invalid value: "BestEffort": Pod QOS Class may not change as a result of resizing Status
+        POST /api/v1/namespaces/ns/bindings: 201 Status
+        POST /api/v1/namespaces/ns/bindings: 404 pods "q" not found Status
+        POST /api/v1/namespaces/other/bindings: 400 the namespace of the provided object does not match the namespace sent on the request Status
+        GET /api/v1/namespaces/ns/pods/p/proxy: 400 address not allowed Status
+        GET /api/v1/namespaces/ns/services/s/proxy/: 404 services "s" not found Status
+        GET /api/v1/nodes/n1/proxy/: 404 nodes "n1" not found Status
+        GET /api/v1/componentstatuses/etcd-0: 200 ComponentStatus
+        GET /api/v1/componentstatuses/odd: 404 componentstatuses "odd" not found Status
+        Some("n1") 1"#]].assert_eq(&shown.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_is_spent() {
+    let world = World::new().await;
+    world.ask("POST", "/api/v1/namespaces/ns/serviceaccounts", r#"{"metadata":{"name":"default"}}"#).await;
+    let (pods, budgets) = ("/api/v1/namespaces/ns/pods", "/apis/policy/v1/namespaces/ns/poddisruptionbudgets");
+    for name in ["p", "q"] {
+        let pod = POD.replacen(r#""name":"p""#, &format!(r#""name":"{name}","labels":{{"a":"b"}}"#), 1);
+        assert_eq!(world.ask("POST", pods, &pod).await.0, 201);
+        let ready = r#"{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#;
+        world.ask("PATCH", &format!("{pods}/{name}/status"), ready).await;
+    }
+    let budget = r#"{"metadata":{"name":"b"},"spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}}}"#;
+    world.ask("POST", budgets, budget).await;
+    let mut shown = Vec::new();
+    let mut evict = async |pod: &str| {
+        let body = format!(r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{pod}"}}}}"#);
+        let answer = world.send("POST", &format!("{pods}/{pod}/eviction"), "application/json", &body).await;
+        let retry = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        let code = answer.status().as_u16();
+        let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        let status = machinery::json::parse(&bytes).unwrap();
+        let cause = status.items_at(&["details", "causes"]).first().cloned().unwrap_or_default();
+        shown.push(format!("{pod}: {code} {retry:?} {}", machinery::json::to_string(&cause)));
+    };
+    evict("p").await;
+    let status = r#"{"status":{"observedGeneration":1,"disruptionsAllowed":1,"currentHealthy":2,"desiredHealthy":1,"expectedPods":2}}"#;
+    world.ask("PATCH", &format!("{budgets}/b/status"), status).await;
+    evict("p").await;
+    evict("q").await;
+    expect![[r#"
+        p: 429 Some("10") {"reason":"DisruptionBudget","message":"The disruption budget b is still being processed by the server."}
+        p: 201 None null
+        q: 429 None {"reason":"DisruptionBudget","message":"The disruption budget b needs 1 healthy pods and has 2 currently"}"#]].assert_eq(&shown.join("\n"));
+}
