@@ -4,8 +4,19 @@
 mod crud;
 mod deletion;
 mod documents;
+#[path = "../../../../fuzz/targets/apiserver.rs"]
+mod hostile;
+mod encodings;
 mod limits;
 mod list;
+#[path = "../../../../fuzz/targets/smoke.rs"]
+mod smoke;
 mod subresources;
 mod watch;
 mod world;
+
+/// What the server promises to whoever sends it bytes.
+#[test]
+fn no_input_is_fatal() {
+    smoke::run(hostile::ALL);
+}
