@@ -74,6 +74,9 @@ pub enum Prepared {
     Reject(Rejection),
 }
 
+/// Whether a pod may run on a node, and if not, why.
+pub type Filter = fn(&Cycle<'_>, &NodeInfo) -> Result<(), Rejection>;
+
 /// One plugin. What it has no function for, it has no say in.
 pub struct Plugin {
     /// Upstream's name, as metrics, configuration and events show it.
@@ -83,7 +86,7 @@ pub struct Plugin {
     /// Looks at the pod alone.
     pub prepare: Option<for<'a> fn(&mut Cycle<'a>) -> Prepared>,
     /// Whether the pod may run on a node.
-    pub filter: Option<fn(&Cycle<'_>, &NodeInfo) -> Result<(), Rejection>>,
+    pub filter: Option<Filter>,
     /// What-if: a pod comes to a node (1) or leaves it (-1).
     pub adjust: Option<fn(&mut Cycle<'_>, &NodeInfo, &PodInfo, i64)>,
     /// Looks at the nodes that are left; whether it has anything to say about them.

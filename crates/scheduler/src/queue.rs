@@ -359,7 +359,7 @@ fn asks_the_same(old: &PodInfo, new: &PodInfo) -> bool {
 /// Whether a change may help a pod that these plugins rejected.
 fn helps(change: &Change, pod: &PodInfo, rejecting: &BTreeSet<&'static str>) -> bool {
     let asked = |name: &&str| plugins::find(name).is_some_and(|plugin| (plugin.helps)(pod, change));
-    rejecting.is_empty() || rejecting.iter().any(|name| asked(name))
+    rejecting.is_empty() || rejecting.iter().any(asked)
 }
 
 #[cfg(test)]

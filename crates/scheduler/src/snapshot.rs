@@ -239,7 +239,7 @@ impl Snapshot {
 
     /// Keeps the counts that a pod's terms need, so that deciding it (and its like after it) is a lookup.
     pub fn watch(&mut self, pod: &PodInfo) {
-        let required = (pod.affinity.required.len() == 1).then(|| &pod.affinity.required).into_iter().flatten();
+        let required = (pod.affinity.required.len() == 1).then_some(&pod.affinity.required).into_iter().flatten();
         let affinity = required.chain(&pod.affinity.anti_required).chain(pod.affinity.preferred.iter().map(|(_, t)| t));
         affinity.for_each(|term| self.watch_term(term));
         for constraint in &pod.spread {

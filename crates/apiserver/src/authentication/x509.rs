@@ -26,12 +26,14 @@ const KNOWN_CHAINS: usize = 4096;
 #[error("the certificates that clients are checked against cannot be used: {0}")]
 pub struct BadRoots(String);
 
+/// By the bytes of a chain: whom it has proved to speak for, and the second after which it no longer does.
+type Proved = HashMap<Box<[u8]>, (User, i64)>;
+
 /// Checks client certificates against a set of certificates.
 #[derive(Debug, Clone)]
 pub struct ClientCertificates {
     verifier: Arc<dyn ClientCertVerifier>,
-    /// Whom chains have proved to speak for, and the second after which they no longer do.
-    known: Arc<Mutex<HashMap<Box<[u8]>, (User, i64)>>>,
+    known: Arc<Mutex<Proved>>,
 }
 
 impl ClientCertificates {

@@ -61,14 +61,17 @@ impl Signal {
     }
 }
 
+/// Watchers, by what they want to see.
+type Places = HashMap<Text, Vec<Arc<Signal>>>;
+
 /// The watchers of one resource.
 #[derive(Debug, Default)]
 pub struct Audience {
     all: Vec<Arc<Signal>>,
-    namespaces: HashMap<Text, Vec<Arc<Signal>>>,
-    names: HashMap<Text, Vec<Arc<Signal>>>,
+    namespaces: Places,
+    names: Places,
     /// By the field's place, then by its value.
-    fields: Vec<(usize, HashMap<Text, Vec<Arc<Signal>>>)>,
+    fields: Vec<(usize, Places)>,
 }
 
 impl Audience {
@@ -102,7 +105,7 @@ impl Audience {
         let mut note = |place: &Vec<Arc<Signal>>| waking.extend(place.iter().filter(|s| s.note(number)).cloned());
         note(&self.all);
         let sides = [event.item.as_deref(), event.previous.as_deref()];
-        let mut both = |key: &dyn Fn(&Item) -> &str, places: &HashMap<Text, Vec<Arc<Signal>>>| {
+        let mut both = |key: &dyn Fn(&Item) -> &str, places: &Places| {
             let [now, before] = sides.map(|side| side.map(key));
             now.and_then(|key| places.get(key)).into_iter().for_each(&mut note);
             if before != now {
@@ -136,7 +139,7 @@ impl Audience {
         }
     }
 
-    fn field(&mut self, at: usize) -> &mut HashMap<Text, Vec<Arc<Signal>>> {
+    fn field(&mut self, at: usize) -> &mut Places {
         let found = self.fields.iter().position(|(place, _)| *place == at).unwrap_or_else(|| {
             self.fields.push((at, HashMap::new()));
             self.fields.len() - 1

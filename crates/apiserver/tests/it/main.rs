@@ -4,9 +4,9 @@
 mod crud;
 mod deletion;
 mod documents;
+mod encodings;
 #[path = "../../../../fuzz/targets/apiserver.rs"]
 mod hostile;
-mod encodings;
 mod limits;
 mod list;
 #[path = "../../../../fuzz/targets/smoke.rs"]

@@ -123,5 +123,6 @@ async fn the_past_of_another_server_until_it_is_forgotten() {
         MODIFIED a {"k":"1"}
         DELETED a {"k":"1"}
         ADDED b
-        ERROR too old resource version: 2 (6)"#]].assert_eq(&format!("{past}\n{forgotten}"));
+        ERROR too old resource version: 2 (6)"#]]
+    .assert_eq(&format!("{past}\n{forgotten}"));
 }

@@ -38,13 +38,16 @@ impl Peer {
     }
 }
 
+/// Who wants to use which verb on which path.
+type Asked = (User, String, String);
+
 /// Asks the API server, and remembers its answers for a while.
 pub(super) struct Access {
     authentication: Client,
     authorization: Client,
     clock: Clock,
-    /// Whether a user may use a verb on a path, and until when that is believed.
-    known: Mutex<HashMap<(User, String, String), (bool, Instant)>>,
+    /// Whether a request is allowed, and until when that is believed.
+    known: Mutex<HashMap<Asked, (bool, Instant)>>,
 }
 
 impl Access {
