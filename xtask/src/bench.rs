@@ -24,6 +24,12 @@ const BUDGETS: &[(&str, &str, &str, &str)] = &[
     ("watch", "CPU per delivered watch event, 1,000 watchers", "3 µs", "31 µs"),
     ("pod start", "pod start, image present: create → Running", "CRI's own time + 50 ms", "0.51 s; 30 at once 4.5 s"),
     ("memory", "memory with 20,000 pods after load", "300 MB", "1.8–6.5 GB"),
+    (
+        "scheduler",
+        "scheduler, 5,000 nodes, plain pods / with pod anti-affinity",
+        "10,000 / 2,000 pods/s",
+        "269–349 / 60–400 pods/s",
+    ),
 ];
 
 /// Measure the release build beside its budgets (the node suite needs root and a machine without another cluster).
@@ -42,6 +48,8 @@ enum Suite {
     Node,
     /// The embedded store alone.
     Store,
+    /// The scheduler alone: queue, cycle and snapshot.
+    Scheduler,
     /// The proxy's rules alone, in a network namespace of its own.
     Proxy,
 }
@@ -85,6 +93,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if asked(Suite::Proxy) {
         outcomes.push(shell::run(&mut example("proxy", "load")));
     }
+    if asked(Suite::Scheduler) {
+        outcomes.push(read(&mut example("scheduler", "throughput"), &mut figures));
+    }
     print!("{}", table(&figures));
     outcomes.into_iter().collect()
 }
@@ -93,7 +104,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn measure(cox: &Path, suite: &str, options: &[std::ffi::OsString], figures: &mut Figures) -> Result<()> {
     let mut bench = shell::command(shell::target().join("release/cox-bench"));
     bench.arg("--cox").arg(cox).arg("--data-dir").arg(shell::target().join("bench").join(suite)).arg(suite);
-    let mut child = bench.args(options).stdout(Stdio::piped()).spawn().context("starting cox-bench")?;
+    read(bench.args(options), figures).with_context(|| format!("the suite {suite}"))
+}
+
+/// Runs a measurement that prints a [`Figure`] a line.
+fn read(command: &mut Command, figures: &mut Figures) -> Result<()> {
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("starting {command:?}"))?;
     let lines = BufReader::new(child.stdout.take().context("its output is piped")?).lines();
     for line in lines {
         let Figure { key, measured } = serde_json::from_str(&line?).context("a figure")?;
@@ -102,7 +118,7 @@ fn measure(cox: &Path, suite: &str, options: &[std::ffi::OsString], figures: &mu
     }
     let status = child.wait()?;
     if !status.success() {
-        bail!("the suite {suite} ended with {status}");
+        bail!("{command:?} ended with {status}");
     }
     Ok(())
 }

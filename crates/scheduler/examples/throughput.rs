@@ -81,5 +81,6 @@ fn measure(what: &str, pods: usize, spec: impl Fn(usize) -> Value, label: impl F
         queue.remove(&pod.key);
     }
     let seconds = (clock.instant() - began).as_secs_f64();
-    println!("{what}: {placed} pods in {seconds:.2} s, {:.0} pods/s", f64::from(placed) / seconds);
+    let measured = format!("{:.0} pods/s ({what}, {placed} pods)", f64::from(placed) / seconds);
+    println!("{}", json!({"key": "scheduler", "measured": measured}));
 }
