@@ -44,6 +44,8 @@ pub struct Arguments {
 enum Suite {
     /// `cox apiserver`: creates, lists, watches, memory.
     Api,
+    /// `cox apiserver` on an etcd of one member: the same.
+    Etcd,
     /// `cox server`: start, idle, pods.
     Node,
     /// The embedded store alone.
@@ -77,6 +79,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut outcomes = Vec::new();
     if asked(Suite::Api) {
         outcomes.push(measure(&cox, "api", &[], &mut figures));
+    }
+    if asked(Suite::Etcd) {
+        outcomes.push(measure(&cox, "api", &["--etcd".into()], &mut figures));
     }
     if asked(Suite::Node) {
         outcomes.push(
