@@ -13,6 +13,7 @@ mod codec;
 mod compaction;
 mod compress;
 mod descriptions;
+mod device_access;
 pub mod discovery;
 mod documents;
 mod flow;

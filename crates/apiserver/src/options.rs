@@ -29,11 +29,5 @@ fn check_dry_run(values: &[String], errors: &mut Errors) {
     if values.is_empty() || values.iter().all(|value| value == "All") {
         return;
     }
-    let shown: Vec<String> = values.iter().map(|value| machinery::field::quote(value)).collect();
-    errors.push(Error {
-        kind: machinery::field::ErrorType::NotSupported,
-        field: Path::new("dryRun"),
-        value: Some(format!("[]string{{{}}}", shown.join(", "))),
-        detail: "supported values: \"All\"".to_owned(),
-    });
+    errors.push(Error::not_supported(&Path::new("dryRun"), values.to_vec(), &["All"]));
 }

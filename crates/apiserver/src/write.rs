@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::objects::{Kept, Objects, Raced, Stored};
 use crate::options::WriteOptions;
 use crate::server::Server;
-use crate::{codec, quota};
+use crate::{codec, device_access, quota};
 
 /// A generated name is tried this often; then the client is told that all were taken.
 const GENERATE_ATTEMPTS: usize = 8;
@@ -92,7 +92,9 @@ async fn create_once(
     let now = server.clock.now();
     fill_system_fields(server, &mut object, now);
     with_context(&call.user, now, |context| kind.prepare_for_create(&mut object, context));
-    let errors = kind.check_create(&object);
+    let objects = &*server.access.authenticator.objects;
+    let mut errors: Vec<Error> = device_access::check_wish(objects, kind, &object).into_iter().collect();
+    errors.extend(kind.check_create(&object));
     if !errors.is_empty() {
         return Err(Status::invalid(kind.group_kind(), meta::name(&object), &errors));
     }
@@ -138,7 +140,10 @@ pub async fn update(
             subresource.prepare_for_update(&mut new, old, context);
             // A view of a part may put back all else; who owns what is not its to say.
             keep_owners(&mut new, owners);
-            subresource.check_update(&new, old)
+            let objects = &*server.access.authenticator.objects;
+            let mut errors: Vec<Error> = device_access::check_grant(objects, kind, &new, old).into_iter().collect();
+            errors.extend(subresource.check_update(&new, old));
+            errors
         }
         None => {
             kind.prepare_for_update(&mut new, old, context);
@@ -277,13 +282,15 @@ pub fn fit_name(call: &Call, object: &Value) -> Result<(), Status> {
 /// The answer when a body's uid is not that of the stored object.
 #[must_use]
 pub fn other_uid(what: In<'_>, key: &str, object: &Value, asked: &str) -> Status {
-    let present = meta::uid(object);
-    Status::conflict(
-        what,
-        meta::name(object),
-        format!(
-            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
-             failed: UID in precondition: {asked}, UID in object meta: {present}"
-        ),
-    )
+    other(what, key, object, ("UID", asked, meta::uid(object)))
+}
+
+/// The answer when the stored object is another one than asked for: what differs, what was asked, what is.
+#[must_use]
+pub fn other(what: In<'_>, key: &str, object: &Value, (field, asked, present): (&str, &str, &str)) -> Status {
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+         failed: {field} in precondition: {asked}, {field} in object meta: {present}"
+    );
+    Status::conflict(what, meta::name(object), why)
 }

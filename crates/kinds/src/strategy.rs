@@ -106,6 +106,14 @@ pub fn immutable(new: Option<&Value>, old: Option<&Value>, path: &Path) -> Optio
     (new != old).then(|| Error::invalid(path, new.clone(), "field is immutable"))
 }
 
+/// An immutable part that changed, shown as Go prints the server's own struct of the message `name`.
+#[must_use]
+pub fn immutable_part(name: &str, new: Option<&Value>, old: Option<&Value>, path: &Path) -> Option<Error> {
+    let shown =
+        |part: Option<&Value>| part.filter(|part| !part.is_null()).map(|part| crate::go_shape::shown(name, part));
+    immutable(shown(new).as_ref(), shown(old).as_ref(), path)
+}
+
 fn reset_status(object: &mut Value) {
     if object.get("status").is_some() {
         object.set_at(&["status"], value!({}));

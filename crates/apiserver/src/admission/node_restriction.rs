@@ -145,7 +145,9 @@ impl Check<'_> {
         let mut sources = volumes.flat_map(|volume| volume.items_at(&["projected", "sources"]));
         let bundles = sources.any(|source| source.get("clusterTrustBundle").is_some());
         self.node_must(!bundles, "can not create pods that reference clustertrustbundles")?;
-        self.node_must(none(Kind::Claim), "can not create pods that reference persistentvolumeclaims")
+        self.node_must(none(Kind::Claim), "can not create pods that reference persistentvolumeclaims")?;
+        let devices = self.object().items_at(&["spec", "resourceClaims"]);
+        self.node_must(devices.is_empty(), "can not create pods that reference resourceclaims")
     }
 
     fn pod_status(&self) -> Checked {
@@ -384,6 +386,7 @@ mod tests {
             create(mirror(value!({"nodeName": "n"}), owner("old"))),
             create(mirror(value!({"nodeName": "n"}), owner("u"))),
             create(mirror(value!({"nodeName": "n", "volumes": [{"configMap": {"name": "c"}}]}), owner("u"))),
+            create(mirror(value!({"nodeName": "n", "resourceClaims": [{"name": "d"}]}), owner("u"))),
             check(Operation::Delete, ("", "pods"), Value::Null, Some(&pod("theirs"))),
             check(Operation::Delete, ("", "pods"), Value::Null, Some(&pod("mine"))),
             check(Operation::Create, ("", "pods/eviction"), pod("theirs"), None),
@@ -396,6 +399,7 @@ mod tests {
             403 pods "mir" is forbidden: node n UID mismatch: expected old got u
             fine
             403 pods "mir" is forbidden: node "n" can not create pods that reference configmaps
+            403 pods "mir" is forbidden: node "n" can not create pods that reference resourceclaims
             403 pods "theirs" is forbidden: node "n" can only delete pods with spec.nodeName set to itself
             fine
             403 pods "theirs" is forbidden: node n can only evict pods with spec.nodeName set to itself

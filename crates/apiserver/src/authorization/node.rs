@@ -14,8 +14,7 @@ pub const LEASE_NAMESPACE: &str = "kube-node-lease";
 /// The node that `user` is the kubelet of; empty when it is a kubelet whose name does not say which.
 #[must_use]
 pub fn node_name(user: &User) -> Option<&str> {
-    let name = user.name.strip_prefix("system:node:").unwrap_or_default();
-    user.is_in(GROUP).then_some(name)
+    user.name.strip_prefix("system:node:").filter(|_| user.is_in(GROUP))
 }
 
 /// Decides about a request of a kubelet; has no opinion about others.
@@ -216,6 +215,14 @@ mod tests {
             Decision::Allow(_) => format!("{line}: yes"),
             other => format!("{line}: no, {}", other.reason()),
         }
+    }
+
+    #[test]
+    fn who_is_a_kubelet() {
+        let of = |name: &str, groups: &[&str]| node_name(&User::new(name, groups)).map(str::to_owned);
+        assert_eq!(of("system:node:n", &[GROUP]).as_deref(), Some("n"));
+        assert_eq!(of("system:node:", &[GROUP]).as_deref(), Some(""));
+        assert_eq!([of("system:node:n", &[]), of("jane", &[GROUP])], [None, None]);
     }
 
     #[test]

@@ -149,13 +149,25 @@ fn validate(kind: Review, namespace: &str, review: &Value) -> Errors {
         validate_selector(
             resource.and_then(|r| r.get(selector)),
             &spec.child("resourceAttributes").child(selector),
+            selector == "labelSelector",
             &mut errors,
         );
     }
+    errors.extend(validate_metadata(kind, review));
     if kind == Review::Local {
         validate_local(namespace, resource, path, &mut errors);
     }
     errors
+}
+
+/// A question has no name and no labels; who owns its fields does not count.
+fn validate_metadata(kind: Review, review: &Value) -> Option<Error> {
+    let metadata = review.get("metadata")?;
+    let is_free = |field: &str| field == "managedFields" || (kind == Review::Local && field == "namespace");
+    let mut fields = metadata.as_object().into_iter().flat_map(Object::iter);
+    let said = fields.any(|(field, value)| !is_free(field) && !value.is_null());
+    let detail = if kind == Review::Local { "must be empty except for namespace" } else { "must be empty" };
+    said.then(|| Error::invalid(&Path::new("metadata"), metadata.clone(), detail))
 }
 
 fn validate_local(namespace: &str, resource: Option<&Value>, path: Option<&Value>, errors: &mut Errors) {
@@ -170,20 +182,51 @@ fn validate_local(namespace: &str, resource: Option<&Value>, path: Option<&Value
     }
 }
 
-fn validate_selector(selector: Option<&Value>, field: &Path, errors: &mut Errors) {
+fn validate_selector(selector: Option<&Value>, field: &Path, is_label: bool, errors: &mut Errors) {
     let Some(selector) = selector.filter(|selector| !selector.is_null()) else { return };
     let raw = selector.str_at(&["rawSelector"]).unwrap_or_default();
-    let listed = !selector.items_at(&["requirements"]).is_empty();
-    if !raw.is_empty() && listed {
+    let requirements = selector.items_at(&["requirements"]);
+    if !raw.is_empty() && !requirements.is_empty() {
         errors.push(Error::invalid(
             &field.child("rawSelector"),
             raw,
             "may not specified at the same time as requirements",
         ));
     }
-    if raw.is_empty() && !listed {
+    if raw.is_empty() && requirements.is_empty() {
         let why = format!("when {field} is specified, requirements or rawSelector is required");
         errors.push(Error::required(&field.child("requirements"), why));
+    }
+    for (i, requirement) in requirements.iter().enumerate() {
+        validate_requirement(requirement, &field.child("requirements").index(i), is_label, errors);
+    }
+}
+
+/// Operators that are not known pass: a newer server may ask.
+fn validate_requirement(requirement: &Value, field: &Path, is_label: bool, errors: &mut Errors) {
+    let key = requirement.str_at(&["key"]).unwrap_or_default();
+    if !is_label && key.is_empty() {
+        errors.push(Error::required(&field.child("key"), "must be specified"));
+    }
+    let values = requirement.items_at(&["values"]);
+    match requirement.str_at(&["operator"]).unwrap_or_default() {
+        "In" | "NotIn" if values.is_empty() => {
+            let why = "must be specified when `operator` is 'In' or 'NotIn'";
+            errors.push(Error::required(&field.child("values"), why));
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            errors.push(Error::forbidden(&field.child("values"), why));
+        }
+        _ => {}
+    }
+    if is_label {
+        let problems = machinery::names::is_qualified_name(key).into_iter();
+        errors.extend(problems.map(|why| Error::invalid(&field.child("key"), key, why)));
+        for (i, value) in values.iter().filter_map(Value::as_str).enumerate() {
+            let problems = machinery::names::is_label_value(value).into_iter();
+            errors.extend(problems.map(|why| Error::invalid(&field.child("values").index(i), value, why)));
+        }
     }
 }
 
@@ -212,7 +255,11 @@ mod tests {
     }
 
     fn ask(kind: Review, namespace: &str, spec: Value) -> String {
-        let mut review = value!({"spec": spec});
+        ask_with(kind, namespace, spec, value!({}))
+    }
+
+    fn ask_with(kind: Review, namespace: &str, spec: Value, metadata: Value) -> String {
+        let mut review = value!({"metadata": metadata, "spec": spec});
         match answer(&authorizer(), kind, &User::new("jane", &[]), namespace, &mut review) {
             Ok(()) => String::from_utf8(json::to_vec(review.get("status").unwrap())).unwrap(),
             Err(status) => status.message,
@@ -235,6 +282,19 @@ mod tests {
                 value!({"resourceAttributes": (pods()), "nonResourceAttributes": {"path": "/x", "verb": "get"}}),
             ),
             ask(Review::Local, "a", value!({"user": "x", "resourceAttributes": {"namespace": "other", "verb": "get"}})),
+            ask(
+                Review::OneSelf,
+                "",
+                value!({"resourceAttributes": {"fieldSelector": {"requirements": [{"operator": "In"}]},
+                    "labelSelector": {"requirements": [{"key": "a b", "operator": "Exists", "values": ["c d"]}]}}}),
+            ),
+            ask_with(Review::Subject, "", value!({"user": "x", "resourceAttributes": (pods())}), value!({"name": "n"})),
+            ask_with(
+                Review::Local,
+                "a",
+                value!({"user": "x", "nonResourceAttributes": {}}),
+                value!({"namespace": "a", "labels": {"b": "c"}}),
+            ),
             ask(Review::Rules, "", value!({"namespace": "a"})),
             ask(Review::Rules, "", value!({})),
         ];
@@ -247,6 +307,9 @@ mod tests {
             .authorization.k8s.io "" is invalid: spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified
             .authorization.k8s.io "" is invalid: spec.nonResourceAttributes: Invalid value: {"Path":"/x","Verb":"get"}: cannot be specified in combination with resourceAttributes
             .authorization.k8s.io "" is invalid: spec.resourceAttributes.namespace: Invalid value: "other": must match metadata.namespace
+            .authorization.k8s.io "" is invalid: [spec.resourceAttributes.fieldSelector.requirements[0].key: Required value: must be specified, spec.resourceAttributes.fieldSelector.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn', spec.resourceAttributes.labelSelector.requirements[0].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist', spec.resourceAttributes.labelSelector.requirements[0].key: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]'), spec.resourceAttributes.labelSelector.requirements[0].values[0]: Invalid value: "c d": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')]
+            .authorization.k8s.io "" is invalid: metadata: Invalid value: {"name":"n"}: must be empty
+            .authorization.k8s.io "" is invalid: [metadata: Invalid value: {"namespace":"a","labels":{"b":"c"}}: must be empty except for namespace, spec.nonResourceAttributes: Invalid value: {"Path":"","Verb":""}: disallowed on this kind of request]
             {"nonResourceRules":[{"verbs":["get"],"nonResourceURLs":["/apis"]}],"resourceRules":[{"verbs":["list"],"apiGroups":[""],"resources":["pods"]}],"incomplete":false}
             no namespace on request"#]]
         .assert_eq(&shown.join("\n"));

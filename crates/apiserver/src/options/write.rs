@@ -129,7 +129,7 @@ mod tests {
             kubectl
             m1
             CreateOptions.meta.k8s.io "" is invalid: fieldValidation: Unsupported value: "strict": supported values: "", "Ignore", "Strict", "Warn"
-            UpdateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: []string{"Odd"}: supported values: "All"
+            UpdateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Odd"]: supported values: "All"
             PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: may not be specified for non-apply patch
             PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch"#]]
         .assert_eq(

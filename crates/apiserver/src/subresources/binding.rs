@@ -75,6 +75,7 @@ async fn bind(
     let objects = Objects::new(server, kind);
     loop {
         let stored = objects.get(namespace, name).await?;
+        check_preconditions(&objects, namespace, binding, &stored.object)?;
         let now = meta::seconds(server.clock.now());
         let bound = bound(&stored.object, binding, &now);
         let mut pod = bound.map_err(|why| Status::conflict(In { group: "", name: "pods/binding" }, name, why))?;
@@ -85,19 +86,22 @@ async fn bind(
     }
 }
 
-/// The pod on its node, or why it cannot go there.
-fn bound(pod: &Value, binding: &Value, now: &str) -> Result<Value, String> {
-    let name = meta::name(pod);
-    let preconditions = [("uid", "UID"), ("resourceVersion", "ResourceVersion")];
-    for (field, shown) in preconditions {
+/// The pod must be the one that the binding is about.
+fn check_preconditions(objects: &Objects<'_>, namespace: &str, binding: &Value, pod: &Value) -> Result<(), Status> {
+    for (field, shown) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
         let text = |object: &Value| object.str_at(&["metadata", field]).unwrap_or_default().to_owned();
         let (asked, present) = (text(binding), text(pod));
         if !asked.is_empty() && asked != present {
-            return Err(format!(
-                "Precondition failed: {shown} in precondition: {asked}, {shown} in object meta: {present}"
-            ));
+            let key = objects.key(namespace, meta::name(pod));
+            return Err(write::other(objects.kind.group_resource(), &key, pod, (shown, &asked, &present)));
         }
     }
+    Ok(())
+}
+
+/// The pod on its node, or why it cannot go there.
+fn bound(pod: &Value, binding: &Value, now: &str) -> Result<Value, String> {
+    let name = meta::name(pod);
     if meta::is_deleting(pod) {
         return Err(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }

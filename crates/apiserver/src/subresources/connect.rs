@@ -44,11 +44,22 @@ pub async fn serve(
 fn path(call: &Call, pod: &Value, subresource: &str) -> Result<String, Status> {
     let (namespace, name) = (escape(&call.info.namespace), escape(&call.info.name));
     if subresource == "portforward" {
+        for port in call.query.all("ports").flat_map(|ports| ports.split(',')) {
+            check_port(port)?;
+        }
         let ports: Vec<String> = call.query.all("ports").map(|port| format!("port={}", escape(port))).collect();
         return Ok(format!("/portForward/{namespace}/{name}{}", question(&ports)));
     }
     let container = escape(&container(pod, call.query.text("container"))?);
     Ok(format!("/{subresource}/{namespace}/{name}/{container}{}", question(&streams(&call.query))))
+}
+
+fn check_port(port: &str) -> Result<(), Status> {
+    let Err(error) = port.parse::<u16>() else { return Ok(()) };
+    let too_large = matches!(error.kind(), std::num::IntErrorKind::PosOverflow);
+    let why = if too_large { "value out of range" } else { "invalid syntax" };
+    let quoted = machinery::field::quote(port);
+    Err(Status::bad_request(format!("cannot convert to []int32: strconv.ParseUint: parsing {quoted}: {why}")))
 }
 
 /// The streams and the command, in the kubelet's words.

@@ -53,10 +53,20 @@ async fn update(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body
     let objects = Objects::new(server, kind);
     loop {
         let stored = objects.get(&call.info.namespace, &call.info.name).await?;
+        check_uid(&objects, &scale, &stored.object)?;
         if let Some(object) = store(server, call, kind, &stored, &scale, &options).await? {
             return Ok(reply::object(StatusCode::OK, &of(&object), accepted));
         }
     }
+}
+
+fn check_uid(objects: &Objects<'_>, scale: &Value, object: &Value) -> Result<(), Status> {
+    let asked = meta::uid(scale);
+    if asked.is_empty() || asked == meta::uid(object) {
+        return Ok(());
+    }
+    let key = objects.key(meta::namespace(object), meta::name(object));
+    Err(write::other_uid(objects.kind.group_resource(), &key, object, asked))
 }
 
 async fn patch(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body: Body) -> Result<Reply, Status> {

@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
-use machinery::{Value, meta};
+use machinery::{Value, meta, names};
 
+use super::pem;
 use crate::kind::{BASE, Context, Kind, STATUS, SUBRESOURCE, Selectable, Subresource, keep, keep_spec, path_value};
 use crate::table::{AGE, Describe, NAME, age, human_duration, str, text};
 use crate::validate::one_of;
@@ -13,6 +14,9 @@ use crate::validate::one_of;
 const SPEC: &str = "io.k8s.api.certificates.v1.CertificateSigningRequestSpec";
 /// What the column says on the wire: the words of an older version of the API, which has no schema here.
 const SIGNER_NAME: &str = "Requested signer for the request. It is a qualified name in the form: `scope-hostname.io/name`. If empty, it will be defaulted:\n 1. If it's a kubelet client certificate, it is assigned\n    \"kubernetes.io/kube-apiserver-client-kubelet\".\n 2. If it's a kubelet serving certificate, it is assigned\n    \"kubernetes.io/kubelet-serving\".\n 3. Otherwise, it is assigned \"kubernetes.io/legacy-unknown\".\nDistribution of trust for signers happens out of band. You can select on this field using `spec.signerName`.";
+const MAX_DOMAIN_BYTES: usize = 253;
+/// A domain, a slash, and a namespace's name with an object's.
+const MAX_SIGNER_BYTES: usize = MAX_DOMAIN_BYTES + 1 + MAX_DOMAIN_BYTES + 1 + 63;
 /// A certificate may not be asked to live shorter.
 const MIN_EXPIRATION_SECONDS: i64 = 600;
 const USAGES: [&str; 23] = [
@@ -161,7 +165,7 @@ fn stamp(new: &mut Value, old: &Value, now: Timestamp) {
 
 fn validate(request: &Value) -> Errors {
     let path = Path::new("spec");
-    let mut errors = pem_request(request, &path.child("request"));
+    let mut errors: Errors = pem_request(request, &path.child("request")).into_iter().collect();
     errors.extend(usages(request.items_at(&["spec", "usages"]), &path.child("usages")));
     errors.extend(signer_name(request.str_at(&["spec", "signerName"]).unwrap_or_default(), &path.child("signerName")));
     if let Some(seconds) = request.int_at(&["spec", "expirationSeconds"]).filter(|s| *s < MIN_EXPIRATION_SECONDS) {
@@ -171,55 +175,60 @@ fn validate(request: &Value) -> Errors {
     errors
 }
 
-fn pem_request(request: &Value, path: &Path) -> Errors {
-    let text = request.str_at(&["spec", "request"]).unwrap_or_default();
-    let bytes = STANDARD.decode(text).unwrap_or_default();
-    let pem = bytes.windows(35).any(|window| window == b"-----BEGIN CERTIFICATE REQUEST-----");
-    if pem {
-        return Errors::new();
-    }
-    let shown = format!("{:?}", bytes.as_slice()).replace(',', "");
-    vec![Error::invalid_shown(path, shown, "PEM block type must be CERTIFICATE REQUEST")]
+fn pem_request(request: &Value, path: &Path) -> Option<Error> {
+    let text = request.str_at(&["spec", "request"]);
+    let bytes = STANDARD.decode(text.unwrap_or_default()).unwrap_or_default();
+    let problem = match pem::first_block(&bytes) {
+        Some(block) if block.label == "CERTIFICATE REQUEST" => pem::sequence_problem(&block.content)?,
+        _ => "PEM block type must be CERTIFICATE REQUEST".to_owned(),
+    };
+    let shown = text.map_or(Value::Null, Value::from);
+    Some(Error::invalid(path, shown, problem))
 }
 
 fn usages(all: &[Value], path: &Path) -> Errors {
     if all.is_empty() {
         return vec![Error::required(path, "")];
     }
+    let all: Vec<&str> = all.iter().filter_map(Value::as_str).collect();
+    let unknown = all.iter().enumerate().filter_map(|(i, usage)| one_of(usage, &USAGES, &path.index(i)));
+    let again = all.iter().enumerate().filter(|(i, usage)| all[..*i].contains(usage));
+    unknown.chain(again.map(|(i, usage)| Error::duplicate(&path.index(i), *usage))).collect()
+}
+
+fn signer_name(name: &str, path: &Path) -> Errors {
+    if name.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    if name == "kubernetes.io/legacy-unknown" {
+        let detail = "the legacy signerName is not allowed via this API version";
+        return vec![Error::invalid(path, name, detail)];
+    }
+    let Some((domain, rest)) = name.split_once('/').filter(|(_, rest)| !rest.contains('/')) else {
+        let detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+        return vec![Error::invalid(path, name, detail)];
+    };
     let mut errors = Errors::new();
-    for (i, usage) in all.iter().filter_map(Value::as_str).enumerate() {
-        errors.extend(one_of(usage, &USAGES, &path.index(i)));
-        if all[..i].iter().any(|other| other.as_str() == Some(usage)) {
-            errors.push(Error::duplicate(&path.index(i), usage));
-        }
+    if domain.len() > MAX_DOMAIN_BYTES {
+        errors.push(Error::too_long(path, MAX_DOMAIN_BYTES));
+    }
+    errors.extend(labels(domain, names::is_dns1123_label, path));
+    if !domain.contains('.') {
+        errors.push(Error::invalid(path, domain, "should be a domain with at least two segments separated by dots"));
+    }
+    errors.extend(labels(rest, names::is_dns1123_subdomain, path));
+    if name.len() > MAX_SIGNER_BYTES {
+        errors.push(Error::too_long(path, MAX_SIGNER_BYTES));
     }
     errors
 }
 
-fn signer_name(name: &str, path: &Path) -> Errors {
-    match name.split('/').collect::<Vec<_>>().as_slice() {
-        [""] => vec![Error::required(path, "")],
-        _ if name == "kubernetes.io/legacy-unknown" => {
-            let detail = "the legacy signerName is not allowed via this API version";
-            vec![Error::invalid(path, name, detail)]
-        }
-        [domain, rest] if !rest.is_empty() => {
-            let mut errors: Errors =
-                crate::validate::text(machinery::names::is_dns1123_subdomain, domain, path).collect();
-            if !domain.contains('.') {
-                errors.push(Error::invalid(
-                    path,
-                    name,
-                    "should be a domain with at least two segments separated by dots",
-                ));
-            }
-            errors
-        }
-        _ => {
-            let detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-            vec![Error::invalid(path, name, detail)]
-        }
-    }
+/// What is wrong with the first wrong part between dots.
+fn labels(text: &str, check: fn(&str) -> Vec<String>, path: &Path) -> Errors {
+    let wrong = text.split('.').map(|label| (label, check(label))).find(|(_, problems)| !problems.is_empty());
+    let (label, problems) = wrong.unwrap_or_default();
+    let label = machinery::field::quote(label);
+    problems.into_iter().map(|why| Error::invalid(path, text, format!("validating label {label}: {why}"))).collect()
 }
 
 fn validate_approval(new: &Value, old: &Value) -> Errors {
@@ -232,17 +241,31 @@ fn validate_status(new: &Value, old: &Value) -> Errors {
     if certificate(new) == certificate(old) {
         return errors;
     }
+    if let Some(problem) = certificate_problem(certificate(new)) {
+        errors.insert(0, Error::invalid(&path, "<certificate data>", problem));
+    }
     if !certificate(old).is_empty() {
-        let detail = "updates may not modify a set certificate";
-        errors.push(Error::forbidden(&path, detail));
-    } else {
-        let bytes = STANDARD.decode(certificate(new)).unwrap_or_default();
-        if !bytes.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") {
-            let detail = "must contain at least one CERTIFICATE PEM block";
-            errors.push(Error::invalid(&path, "<certificate data>", detail));
-        }
+        errors.push(Error::forbidden(&path, "updates may not modify existing certificate content"));
     }
     errors
+}
+
+/// Why a text is no list of certificates in PEM.
+fn certificate_problem(text: &str) -> Option<String> {
+    let bytes = STANDARD.decode(text).unwrap_or_default();
+    let mut rest = bytes.as_slice();
+    let mut found = false;
+    while let Some(block) = pem::first_block(rest) {
+        if block.label != "CERTIFICATE" {
+            let label = machinery::field::quote(&block.label);
+            return Some(format!("only CERTIFICATE PEM blocks are allowed, found {label}"));
+        }
+        if block.has_headers {
+            return Some("no PEM block headers are permitted".to_owned());
+        }
+        (found, rest) = (true, block.rest);
+    }
+    (!found && !bytes.is_empty()).then(|| "must contain at least one CERTIFICATE PEM block".to_owned())
 }
 
 /// Conditions stay once they are there; who may not decide may not add decisions either.
@@ -307,6 +330,21 @@ fn condition_list(all: &[Value], path: &Path) -> Errors {
 mod tests {
     use super::*;
     use machinery::{field, value};
+
+    #[test]
+    fn requests() {
+        let check = |spec: Value| field::aggregate(&validate(&value!({"spec": spec})));
+        let shown = [
+            check(value!({"request": "aGVsbG8=", "usages": ["odd", "odd"], "signerName": "a_b.example.com/x"})),
+            check(value!({"usages": ["any"], "signerName": "example/x"})),
+            check(value!({"request": "", "usages": ["any"], "signerName": "example.com"})),
+        ]
+        .join("\n");
+        expect_test::expect![[r#"
+            [spec.request: Invalid value: "aGVsbG8=": PEM block type must be CERTIFICATE REQUEST, spec.usages[0]: Unsupported value: "odd": supported values: "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment", "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping", spec.usages[1]: Unsupported value: "odd": supported values: "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment", "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping", spec.usages[1]: Duplicate value: "odd", spec.signerName: Invalid value: "a_b.example.com": validating label "a_b": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')]
+            [spec.request: Invalid value: null: PEM block type must be CERTIFICATE REQUEST, spec.signerName: Invalid value: "example": should be a domain with at least two segments separated by dots]
+            [spec.request: Invalid value: "": PEM block type must be CERTIFICATE REQUEST, spec.signerName: Invalid value: "example.com": must be a fully qualified domain and path of the form 'example.com/signer-name']"#]].assert_eq(&shown);
+    }
 
     #[test]
     fn decisions() {

@@ -3,6 +3,7 @@
 use crate::Kind;
 
 pub mod certificate_signing_request;
+mod pem;
 
 /// The group's kinds, in discovery's order.
 pub static ALL: &[&Kind] = &[&certificate_signing_request::KIND];

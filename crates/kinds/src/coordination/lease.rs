@@ -8,6 +8,9 @@ use crate::kind::{BASE, Kind, Writes};
 use crate::table::{AGE, Describe, NAME, age, str, text};
 use crate::validate::non_negative_at;
 
+/// What candidates for a lease agree on (KEP-4355), which is not on by default.
+const COORDINATED: [&str; 2] = ["strategy", "preferredHolder"];
+
 /// The kind.
 pub static KIND: Kind = Kind {
     group: "coordination.k8s.io",
@@ -18,6 +21,16 @@ pub static KIND: Kind = Kind {
     columns: &[NAME, text("Holder", Describe::Field("io.k8s.api.coordination.v1.LeaseSpec", "holderIdentity")), AGE],
     row,
     writes: Writes { create_on_update: true, unconditional: false },
+    prepare_create: |lease, _| {
+        for field in COORDINATED {
+            lease.remove_at(&["spec", field]);
+        }
+    },
+    prepare_update: |new, old, _| {
+        for field in COORDINATED.into_iter().filter(|field| old.at(&["spec", field]).is_none()) {
+            new.remove_at(&["spec", field]);
+        }
+    },
     validate: check,
     validate_update: |new, _| check(new),
     ..BASE

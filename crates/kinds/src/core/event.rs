@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Object, Text, Value, meta, names};
 
 use crate::kind::{BASE, Conversion, Kind, NameRule, Selectable, Writes, path_value, settle};
-use crate::strategy::immutable;
+use crate::strategy::{immutable, immutable_part};
 use crate::table::{Describe, NAME, since, str, text};
 
 const EVENT: &str = "io.k8s.api.core.v1.Event";
@@ -281,7 +281,12 @@ fn validate_new_update(new: &Value, old: &Value) -> Errors {
     ];
     for field in fixed {
         let name = if field == "reportingComponent" { "reportingController" } else { field };
-        errors.extend(immutable(new.get(field), old.get(field), &Path::new(name)));
+        let (new, old, path) = (new.get(field), old.get(field), Path::new(name));
+        errors.extend(match field {
+            "involvedObject" | "related" => immutable_part("io.k8s.api.core.v1.ObjectReference", new, old, &path),
+            "source" => immutable_part("io.k8s.api.core.v1.EventSource", new, old, &path),
+            _ => immutable(new, old, &path),
+        });
     }
     errors
 }

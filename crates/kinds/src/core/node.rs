@@ -6,6 +6,7 @@ use machinery::{Object, Value, meta, value};
 
 use crate::kind::{ALL_VERBS, BASE, Context, Kind, STATUS, SUBRESOURCE, Subresource, keep_spec, selectable};
 use crate::table::{AGE, Describe, NAME, age, str, str_or, text};
+use crate::validate::address::cidr_warnings;
 use crate::validate::metadata::{label_name, sorted};
 use crate::validate::resources::amount_of;
 use crate::validate::{cidr, one_of};
@@ -30,7 +31,7 @@ pub static KIND: Kind = Kind {
             verbs: &["create", "delete", "get", "patch", "update"],
             ..SUBRESOURCE
         },
-        Subresource { prepare: prepare_status, validate: |new, _| status(new), ..STATUS },
+        Subresource { prepare: prepare_status, validate: validate_update, ..STATUS },
     ],
     columns: &[
         NAME,
@@ -51,6 +52,7 @@ pub static KIND: Kind = Kind {
     prepare_create: |node, _| drop(node.remove_at(&["spec", "configSource"])),
     validate,
     validate_update,
+    warnings: |node, _| warnings(node),
     ..BASE
 };
 
@@ -68,6 +70,17 @@ fn row(node: &Value, now: Timestamp) -> Vec<Value> {
         info("kernelVersion"),
         info("containerRuntimeVersion"),
     ]
+}
+
+fn warnings(node: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if node.str_at(&["spec", "externalID"]).is_some_and(|id| !id.is_empty()) {
+        warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned());
+    }
+    let path = Path::new("spec.podCIDRs");
+    let ranges = node.items_at(&["spec", "podCIDRs"]).iter().filter_map(Value::as_str).enumerate();
+    warnings.extend(ranges.flat_map(|(i, range)| cidr_warnings(range, &path.index(i))));
+    warnings
 }
 
 fn status_text(node: &Value) -> String {

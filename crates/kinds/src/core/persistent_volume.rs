@@ -5,16 +5,17 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Object, Value, meta, names, value};
 
 use crate::kind::{BASE, Context, Kind, STATUS, Subresource};
-use crate::pod_spec::default::{network_volume, set_in};
+use crate::pod_spec::default::{network_volume, set_absent, set_in};
 use crate::pod_spec::quantity;
-use crate::strategy::immutable;
+use crate::strategy::{immutable, immutable_part};
 use crate::table::{AGE, Describe, NAME, age, str, str_or, text};
-use crate::validate::{one_of, selector, text as check_text};
+use crate::validate::{deprecated, one_of, selector, text as check_text};
 
 mod source;
 
 const SPEC: &str = "io.k8s.api.core.v1.PersistentVolumeSpec";
 const STATUS_SCHEMA: &str = "io.k8s.api.core.v1.PersistentVolumeStatus";
+const AFFINITY: &str = "io.k8s.api.core.v1.VolumeNodeAffinity";
 /// What a volume may be used like.
 pub const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
@@ -43,7 +44,7 @@ pub static KIND: Kind = Kind {
     row,
     default: |volume| {
         set_in(volume, &["spec"], "persistentVolumeReclaimPolicy", || "Retain".into());
-        set_in(volume, &["spec"], "volumeMode", || "Filesystem".into());
+        set_absent(volume, &["spec"], "volumeMode", || "Filesystem".into());
         if let Some(spec) = volume.get_mut("spec") {
             network_volume(spec);
             if let Some(host_path) = spec.get_mut("hostPath").and_then(Value::as_object_mut)
@@ -59,6 +60,7 @@ pub static KIND: Kind = Kind {
     },
     validate,
     validate_update,
+    warnings: |volume, _| warnings(volume),
     ..BASE
 };
 
@@ -222,8 +224,9 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     let mode = |volume: &Value| field(volume, "volumeMode");
     errors.extend(immutable(mode(new).as_ref(), mode(old).as_ref(), &Path::new("volumeMode")));
     let affinity = |volume: &Value| field(volume, "nodeAffinity").filter(|affinity| !affinity.is_null());
-    if affinity(old).is_some() && affinity(new) != affinity(old) {
-        errors.extend(immutable(affinity(new).as_ref(), affinity(old).as_ref(), &Path::new("nodeAffinity")));
+    if affinity(old).is_some() {
+        let (new, old) = (affinity(new), affinity(old));
+        errors.extend(immutable_part(AFFINITY, new.as_ref(), old.as_ref(), &Path::new("nodeAffinity")));
     }
     let class = |volume: &Value| field(volume, "volumeAttributesClassName");
     if class(old).is_some() && class(new).is_none() {
@@ -231,6 +234,20 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
         errors.push(Error::forbidden(&path, "update from non-nil value to nil is forbidden"));
     }
     errors
+}
+
+/// What deserves a warning in a volume.
+fn warnings(volume: &Value) -> Vec<String> {
+    let mut warnings: Vec<String> = deprecated::class_annotation(volume).into_iter().collect();
+    if volume.str_at(&["spec", "persistentVolumeReclaimPolicy"]) == Some("Recycle") {
+        let advice = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.";
+        warnings.push(format!("spec.persistentVolumeReclaimPolicy: {advice}"));
+    }
+    let path = Path::new("spec.nodeAffinity.required.nodeSelectorTerms");
+    let terms = volume.items_at(&["spec", "nodeAffinity", "required", "nodeSelectorTerms"]).iter().enumerate();
+    warnings.extend(terms.flat_map(|(i, term)| deprecated::expressions(term, &path.index(i))));
+    warnings.extend(source::warnings(volume));
+    warnings
 }
 
 /// The time of the last change of phase is the server's to write.

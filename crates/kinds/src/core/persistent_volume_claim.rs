@@ -6,14 +6,14 @@ use machinery::{Value, meta, names, value};
 
 use super::persistent_volume::{access_modes, short_modes};
 use crate::kind::{BASE, Context, Kind, STATUS, Subresource};
-use crate::pod_spec::default::set_in;
+use crate::pod_spec::default::{set_absent, set_in};
 use crate::pod_spec::quantity;
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, str_or, text};
 use crate::validate::diff::unified;
 use crate::validate::metadata::sorted;
 use crate::validate::resources::is_native;
-use crate::validate::{one_of, selector, text as check_text};
+use crate::validate::{deprecated, one_of, selector, text as check_text};
 
 const SPEC: &str = "io.k8s.api.core.v1.PersistentVolumeClaimSpec";
 const STATUS_SCHEMA: &str = "io.k8s.api.core.v1.PersistentVolumeClaimStatus";
@@ -48,12 +48,19 @@ pub static KIND: Kind = Kind {
     ],
     row,
     default: |claim| {
-        set_in(claim, &["spec"], "volumeMode", || "Filesystem".into());
+        set_absent(claim, &["spec"], "volumeMode", || "Filesystem".into());
         set_in(claim, &["status"], "phase", || "Pending".into());
     },
     prepare_create,
+    prepare_update: |new, _, _| same_sources(new),
     validate: |claim| claim_spec(claim.get("spec").unwrap_or(&Value::Null), &Path::new("spec")),
     validate_update,
+    warnings: |claim, _| {
+        let spec = claim.get("spec").unwrap_or(&Value::Null);
+        let mut warnings: Vec<String> = deprecated::class_annotation(claim).into_iter().collect();
+        warnings.extend(deprecated::claim_spec(spec, &Path::new("spec")));
+        warnings
+    },
     ..BASE
 };
 
@@ -82,6 +89,10 @@ fn row(claim: &Value, now: Timestamp) -> Vec<Value> {
 
 fn prepare_create(claim: &mut Value, _: &Context<'_>) {
     claim.set_at(&["status"], value!({"phase": "Pending"}));
+    // Content from other namespaces is not on by default (KEP-3294).
+    if claim.str_at(&["spec", "dataSourceRef", "namespace"]).is_some_and(|namespace| !namespace.is_empty()) {
+        claim.remove_at(&["spec", "dataSourceRef"]);
+    }
     let part = |field: &str| claim.str_at(&["spec", "dataSource", field]).unwrap_or_default();
     let known = matches!(
         (part("apiGroup"), part("kind")),
@@ -89,6 +100,21 @@ fn prepare_create(claim: &mut Value, _: &Context<'_>) {
     );
     if !known {
         claim.remove_at(&["spec", "dataSource"]);
+    }
+    same_sources(claim);
+}
+
+/// Of the old field and the new one for the first content, the one that is missing says what the other says (KEP-1495).
+fn same_sources(claim: &mut Value) {
+    const FIELDS: [&str; 3] = ["apiGroup", "kind", "name"];
+    let source = |field: &str| claim.at(&["spec", field]).filter(|source| !source.is_null()).cloned();
+    let (from, to) = match (source("dataSource"), source("dataSourceRef")) {
+        (Some(old), None) => (old, "dataSourceRef"),
+        (None, Some(new)) if new.str_at(&["namespace"]).is_none_or(str::is_empty) => (new, "dataSource"),
+        _ => return,
+    };
+    for field in FIELDS {
+        claim.set_at(&["spec", to, field], from.get(field).cloned().unwrap_or_default());
     }
 }
 
@@ -133,12 +159,12 @@ fn data_sources(spec: &Value, path: &Path) -> Errors {
     let (Some(old), Some(new)) = (old, new) else { return errors };
     let across = new.str_at(&["namespace"]).is_some_and(|namespace| !namespace.is_empty());
     let same = ["apiGroup", "kind", "name"].iter().all(|field| old.get(field) == new.get(field));
-    let shown = path.child("dataSource").to_string();
+    // The value that upstream gives is the field's path, which has nothing to show.
+    let mut wrong = |detail: &str| errors.push(Error::invalid(path, Value::object(), detail));
     if across {
-        let detail = "may not be specified when dataSourceRef.namespace is specified";
-        errors.push(Error::invalid_shown(path, shown, detail));
+        wrong("may not be specified when dataSourceRef.namespace is specified");
     } else if !same {
-        errors.push(Error::invalid_shown(path, shown, "must match dataSourceRef"));
+        wrong("must match dataSourceRef");
     }
     errors
 }
@@ -164,7 +190,9 @@ fn data_source(source: &Value, path: &Path) -> Errors {
 fn validate_update(new: &Value, old: &Value) -> Errors {
     let path = Path::new("spec");
     let mut errors = claim_spec(new.get("spec").unwrap_or(&Value::Null), &path);
-    let before = old.get("spec").cloned().unwrap_or_else(Value::object);
+    let mut normal = old.clone();
+    same_sources(&mut normal);
+    let before = normal.get("spec").cloned().unwrap_or_else(Value::object);
     let mut after = new.get("spec").cloned().unwrap_or_else(Value::object);
     let take = |after: &mut Value, field: &[&str]| match before.at(field) {
         Some(value) => after.set_at(field, value.clone()),
@@ -270,4 +298,32 @@ fn shrink(new: &Value, old: &Value) -> Option<Error> {
     let too_small = new < old && given.is_none_or(|given| new <= given);
     let detail = "field can not be less than status.capacity";
     too_small.then(|| Error::forbidden(&Path::new("spec.resources.requests.storage"), detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machinery::{field, json};
+
+    #[test]
+    fn both_fields_say_where_the_content_is_from() {
+        let source = |name: &str| value!({"kind": "PersistentVolumeClaim", "name": name});
+        let fill = |spec: Value| {
+            let mut claim = value!({"spec": spec});
+            same_sources(&mut claim);
+            json::to_string(claim.get("spec").unwrap())
+        };
+        let shown = [
+            fill(value!({"dataSource": (source("a"))})),
+            fill(value!({"dataSourceRef": (source("a"))})),
+            field::aggregate(&data_sources(
+                &value!({"dataSource": (source("a")), "dataSourceRef": (source("b"))}),
+                &Path::new("spec"),
+            )),
+        ];
+        expect_test::expect![[r#"
+            {"dataSource":{"kind":"PersistentVolumeClaim","name":"a"},"dataSourceRef":{"apiGroup":null,"kind":"PersistentVolumeClaim","name":"a"}}
+            {"dataSourceRef":{"kind":"PersistentVolumeClaim","name":"a"},"dataSource":{"apiGroup":null,"kind":"PersistentVolumeClaim","name":"a"}}
+            spec: Invalid value: {}: must match dataSourceRef"#]].assert_eq(&shown.join("\n"));
+    }
 }

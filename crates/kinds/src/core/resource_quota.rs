@@ -5,10 +5,9 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta};
 
 use crate::kind::{BASE, Kind, STATUS, Subresource};
-use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, text};
 use crate::validate::metadata::sorted;
-use crate::validate::resources::{amount_of, resource_name};
+use crate::validate::resources::{amount_of, is_huge_pages, resource_name};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -48,6 +47,12 @@ const SCOPES: [&str; 7] = [
     "VolumeAttributesClass",
 ];
 
+/// Scopes that say nothing about a name.
+const ONLY_EXISTS: [&str; 5] =
+    ["BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "Terminating"];
+const MISFIT: &str = "unsupported scope applied to resource";
+const CONFLICT: &str = "conflicting scopes";
+
 fn row(quota: &Value, now: Timestamp) -> Vec<Value> {
     let (mut requests, mut limits) = (Vec::new(), Vec::new());
     for (name, hard) in sorted(quota.at(&["status", "hard"]).and_then(Value::as_object)) {
@@ -77,18 +82,37 @@ fn amounts(quota: &Value, at: &[&str], path: &Path) -> Errors {
 }
 
 fn quota_resource(name: &str, path: &Path) -> Errors {
-    if name.starts_with("count/") || name.contains("/requests.") || name.contains('/') {
-        return crate::validate::text(machinery::names::is_qualified_name, name, path).collect();
-    }
     let mut errors = resource_name(name, path);
-    for error in &mut errors {
-        if error.detail == "must be a standard resource type or fully qualified" {
-            "must be a standard resource for quota".clone_into(&mut error.detail);
-            errors.push(Error::invalid(path, name, "must be a standard resource type or fully qualified"));
-            break;
-        }
+    if !name.contains('/') && !is_quota_resource(name) {
+        errors.push(Error::invalid(path, name, "must be a standard resource for quota"));
     }
     errors
+}
+
+/// Whether a quota limits the resource by a name of Kubernetes' own.
+fn is_quota_resource(name: &str) -> bool {
+    matches!(
+        name,
+        "pods"
+            | "resourcequotas"
+            | "services"
+            | "replicationcontrollers"
+            | "secrets"
+            | "configmaps"
+            | "persistentvolumeclaims"
+            | "services.nodeports"
+            | "services.loadbalancers"
+            | "requests.storage"
+            | "cpu"
+            | "memory"
+            | "ephemeral-storage"
+            | "requests.cpu"
+            | "requests.memory"
+            | "requests.ephemeral-storage"
+            | "limits.cpu"
+            | "limits.memory"
+            | "limits.ephemeral-storage"
+    ) || is_huge_pages(name)
 }
 
 fn scopes(quota: &Value, spec: &Path) -> Errors {
@@ -99,71 +123,100 @@ fn scopes(quota: &Value, spec: &Path) -> Errors {
         if !SCOPES.contains(scope) {
             errors.push(Error::invalid(&path, Value::from(all.clone()), "unsupported scope"));
         }
-        for (name, _) in sorted(quota.at(&["spec", "hard"]).and_then(Value::as_object)) {
-            if !scope_covers(scope, name) {
-                let detail = "unsupported scope applied to resource";
-                errors.push(Error::invalid(&path, Value::from(all.clone()), detail));
-            }
+        for _ in 0..misfits(quota, scope) {
+            errors.push(Error::invalid(&path, Value::from(all.clone()), MISFIT));
         }
     }
-    for pair in [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]] {
-        if pair.iter().all(|scope| all.contains(scope)) {
-            errors.push(Error::invalid(&path, Value::from(all.clone()), "conflicting scopes"));
-        }
+    for _ in 0..conflicts(&all) {
+        errors.push(Error::invalid(&path, Value::from(all.clone()), CONFLICT));
     }
     errors
 }
 
+/// How many of the limited resources have nothing to do with the scope.
+fn misfits(quota: &Value, scope: &str) -> usize {
+    let hard = sorted(quota.at(&["spec", "hard"]).and_then(Value::as_object));
+    hard.into_iter().filter(|(name, _)| is_quota_resource(name) && !scope_covers(scope, name)).count()
+}
+
+/// How many pairs of scopes exclude each other.
+fn conflicts(all: &[&str]) -> usize {
+    let pairs = [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]];
+    pairs.iter().filter(|pair| pair.iter().all(|scope| all.contains(scope))).count()
+}
+
 fn scope_covers(scope: &str, resource: &str) -> bool {
+    let compute = ["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
     match scope {
         "BestEffort" => resource == "pods",
         "Terminating" | "NotTerminating" | "NotBestEffort" | "PriorityClass" | "CrossNamespacePodAffinity" => {
-            matches!(resource, "pods" | "cpu" | "memory" | "ephemeral-storage")
-                || resource.starts_with("requests.")
-                || resource.starts_with("limits.")
+            resource == "pods" || compute.contains(&resource)
         }
+        "VolumeAttributesClass" => matches!(resource, "persistentvolumeclaims" | "requests.storage"),
         _ => true,
     }
 }
 
 fn scope_selector(quota: &Value, path: &Path) -> Errors {
+    let Some(selector) = quota.at(&["spec", "scopeSelector"]).filter(|selector| !selector.is_null()) else {
+        return Errors::new();
+    };
     let path = path.child("matchExpressions");
     let mut errors = Errors::new();
-    for expression in quota.items_at(&["spec", "scopeSelector", "matchExpressions"]) {
+    let expressions = selector.items_at(&["matchExpressions"]);
+    for expression in expressions {
         let scope = expression.str_at(&["scopeName"]).unwrap_or_default();
-        let operator = expression.str_at(&["operator"]).unwrap_or_default();
-        let values = expression.items_at(&["values"]);
         if !SCOPES.contains(&scope) {
             errors.push(Error::invalid(&path.child("scopeName"), scope, "unsupported scope"));
         }
-        match operator {
-            "In" | "NotIn" if values.is_empty() => {
-                let detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
-                errors.push(Error::required(&path.child("values"), detail));
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                let detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
-                errors.push(Error::invalid(&path.child("values"), Value::Array(values.to_vec()), detail));
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            _ => errors.push(Error::invalid(&path.child("operator"), operator, "not a valid selector operator")),
+        for _ in 0..misfits(quota, scope) {
+            let shown = crate::go_shape::shown("io.k8s.api.core.v1.ScopeSelector", selector);
+            errors.push(Error::invalid(&path, shown, MISFIT));
         }
-        if operator != "Exists" && !matches!(scope, "PriorityClass" | "VolumeAttributesClass") {
-            let detail = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
-            errors.push(Error::invalid(&path.child("operator"), operator, detail));
+        errors.extend(operator(expression, scope, &path));
+    }
+    let all: Vec<&str> = expressions.iter().filter_map(|one| one.str_at(&["scopeName"])).collect();
+    for _ in 0..conflicts(&all) {
+        // The value that upstream shows is that of the other field.
+        let shown = quota.at(&["spec", "scopes"]).cloned().unwrap_or_default();
+        errors.push(Error::invalid(&path, shown, CONFLICT));
+    }
+    errors
+}
+
+fn operator(expression: &Value, scope: &str, path: &Path) -> Errors {
+    let operator = expression.str_at(&["operator"]).unwrap_or_default();
+    let values = expression.items_at(&["values"]);
+    let mut errors = Errors::new();
+    if ONLY_EXISTS.contains(&scope) && operator != "Exists" {
+        let detail = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
+        errors.push(Error::invalid(&path.child("operator"), operator, detail));
+    }
+    match operator {
+        "In" | "NotIn" if values.is_empty() => {
+            let detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
+            errors.push(Error::required(&path.child("values"), detail));
         }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
+            errors.push(Error::invalid(&path.child("values"), Value::Array(values.to_vec()), detail));
+        }
+        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+        _ => errors.push(Error::invalid(&path.child("operator"), operator, "not a valid selector operator")),
     }
     errors
 }
 
 fn validate_update(new: &Value, old: &Value) -> Errors {
     let mut errors = validate(new);
-    let mut sorted_scopes = [new, old].map(|quota| quota.items_at(&["spec", "scopes"]).to_vec());
-    for scopes in &mut sorted_scopes {
-        scopes.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+    let scopes = |quota: &Value| {
+        let all = quota.items_at(&["spec", "scopes"]).iter().filter_map(Value::as_str).map(str::to_owned);
+        all.collect::<std::collections::BTreeSet<String>>()
+    };
+    if scopes(new) != scopes(old) {
+        let shown = new.at(&["spec", "scopes"]).cloned().unwrap_or_default();
+        errors.push(Error::invalid(&Path::new("spec.scopes"), shown, "field is immutable"));
     }
-    let [new_scopes, old_scopes] = sorted_scopes.map(Value::Array);
-    errors.extend(immutable(Some(&new_scopes), Some(&old_scopes), &Path::new("spec.scopes")));
     errors
 }
 
@@ -173,4 +226,28 @@ fn validate_status(new: &Value, _: &Value) -> Errors {
         errors.extend(amounts(new, &["status", field], &Path::new("status").child(field)));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machinery::{field, value};
+
+    #[test]
+    fn names_and_scopes() {
+        let table = [
+            value!({"hard": {"whoops": "1", "storage": "1", "requests.hugepages-2Mi": "4Mi", "count/jobs.batch": "2"}}),
+            value!({"hard": {"requests.storage": "1", "count/pods": "1"}, "scopes": ["Terminating", "Odd"]}),
+            value!({"hard": {"pods": "1"}, "scopeSelector": {"matchExpressions": [
+                {"scopeName": "BestEffort", "operator": "In"}, {"scopeName": "NotBestEffort", "operator": "Exists", "values": ["x"]}]}}),
+            value!({"hard": {"requests.cpu": "1"}, "scopeSelector": {"matchExpressions": [
+                {"scopeName": "BestEffort", "operator": "Exists"}, {"scopeName": "Odd", "operator": "Is"}]}}),
+        ];
+        let shown = table.map(|spec| field::aggregate(&validate(&value!({"spec": spec})))).join("\n");
+        expect_test::expect![[r#"
+            [spec.hard[storage]: Invalid value: "storage": must be a standard resource for quota, spec.hard[whoops]: Invalid value: "whoops": must be a standard resource type or fully qualified, spec.hard[whoops]: Invalid value: "whoops": must be a standard resource for quota]
+            [spec.scopes: Invalid value: ["Terminating","Odd"]: unsupported scope applied to resource, spec.scopes: Invalid value: ["Terminating","Odd"]: unsupported scope]
+            [spec.scopeSelector.matchExpressions.operator: Invalid value: "In": must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity, spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector, spec.scopeSelector.matchExpressions.values: Invalid value: ["x"]: must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector, spec.scopeSelector.matchExpressions: Invalid value: null: conflicting scopes]
+            [spec.scopeSelector.matchExpressions: Invalid value: {"MatchExpressions":[{"ScopeName":"BestEffort","Operator":"Exists","Values":null},{"ScopeName":"Odd","Operator":"Is","Values":null}]}: unsupported scope applied to resource, spec.scopeSelector.matchExpressions.scopeName: Invalid value: "Odd": unsupported scope, spec.scopeSelector.matchExpressions.operator: Invalid value: "Is": not a valid selector operator]"#]].assert_eq(&shown);
+    }
 }

@@ -113,17 +113,17 @@ fn docker_json(secret: &Value, key: &str, data: &Path) -> Errors {
     vec![Error::invalid(&path, "<secret contents redacted>", problem)]
 }
 
-/// Why bytes are no JSON, as Go's parser says for the first wrong character.
+/// Why bytes are no JSON object, as Go's parser says. Nothing at all is none, `null` is an empty one.
 fn go_json_problem(bytes: &[u8]) -> Option<String> {
-    if serde_json::from_slice::<serde_json::Value>(bytes).is_ok() {
-        return None;
-    }
-    match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
-        Some(first) if !b"{[\"-0123456789tfn".contains(first) => {
-            Some(format!("invalid character '{}' looking for beginning of value", char::from(*first)))
-        }
-        _ => Some("unexpected end of JSON input".to_owned()),
-    }
+    let kind = match machinery::json::parse(bytes) {
+        Err(error) => return Some(error.to_string()),
+        Ok(Value::Object(_) | Value::Null) => return None,
+        Ok(Value::Array(_)) => "array",
+        Ok(Value::String(_)) => "string",
+        Ok(Value::Bool(_)) => "bool",
+        Ok(Value::Int(_) | Value::Float(_)) => "number",
+    };
+    Some(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
 }
 
 fn validate_update(new: &Value, old: &Value) -> Errors {
@@ -149,4 +149,30 @@ fn warnings(new: &Value, _: Option<&Value>) -> Vec<String> {
         return vec!["tls: failed to find any PEM data in key input".to_owned()];
     }
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_text_is_no_json_object() {
+        let texts = ["{}", "null", "", "hi", r#"{"a":"#, r#"{"a":tru}"#, "{} x", r#"{"a":1,}"#, "[1]", "1"];
+        let shown: Vec<String> = texts
+            .iter()
+            .map(|text| format!("{text}: {}", go_json_problem(text.as_bytes()).unwrap_or_default()))
+            .collect();
+        expect_test::expect![[r#"
+            {}: 
+            null: 
+            : unexpected end of JSON input
+            hi: invalid character 'h' looking for beginning of value
+            {"a":: unexpected end of JSON input
+            {"a":tru}: invalid character '}' in literal true (expecting 'e')
+            {} x: invalid character 'x' after top-level value
+            {"a":1,}: invalid character '}' looking for beginning of object key string
+            [1]: json: cannot unmarshal array into Go value of type map[string]interface {}
+            1: json: cannot unmarshal number into Go value of type map[string]interface {}"#]]
+        .assert_eq(&shown.join("\n"));
+    }
 }

@@ -8,7 +8,7 @@ use crate::kind::{BASE, Kind};
 use crate::pod_spec::check::{shown_toleration, toleration_list};
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, text};
-use crate::validate::{metadata, resources};
+use crate::validate::{deprecated, metadata, resources};
 
 const CLASS: &str = "io.k8s.api.node.v1.RuntimeClass";
 
@@ -25,6 +25,11 @@ pub static KIND: Kind = Kind {
     validate,
     validate_update: |new, old| {
         immutable(new.get("handler"), old.get("handler"), &Path::new("handler")).into_iter().collect()
+    },
+    warnings: |class, _| {
+        let labels = metadata::sorted(class.at(&["scheduling", "nodeSelector"]).and_then(Value::as_object));
+        let path = Path::new("scheduling.nodeSelector");
+        labels.into_iter().filter_map(|(label, _)| deprecated::label(label, &path)).collect()
     },
     ..BASE
 };

@@ -65,6 +65,15 @@ pub fn set(fields: &mut Object, field: &str, value: impl FnOnce() -> Value) {
     }
 }
 
+/// Sets the field at `path` unless it is there; an empty text counts as one, as for fields that are pointers in Go.
+pub fn set_absent(object: &mut Value, parents: &[&str], field: &str, value: impl FnOnce() -> Value) {
+    if let Some(fields) = object.at_mut(parents).and_then(Value::as_object_mut)
+        && fields.get(field).is_none_or(Value::is_null)
+    {
+        fields.insert(field, value());
+    }
+}
+
 /// Sets the field at `path` unless it has a value; the parents must be there.
 pub fn set_in(object: &mut Value, parents: &[&str], field: &str, value: impl FnOnce() -> Value) {
     if let Some(fields) = object.at_mut(parents).and_then(Value::as_object_mut) {

@@ -7,7 +7,7 @@ use machinery::{Value, meta};
 use crate::kind::{BASE, Generation, Kind, STATUS, Subresource, Writes};
 use crate::table::{AGE, Describe, NAME, age, int, integer, text};
 use crate::validate::selector::label_selector;
-use crate::validate::{at_most_100_percent, non_negative_at, non_negative_int_or_percent, one_of};
+use crate::validate::{at_most_100_percent, conditions, non_negative_at, non_negative_int_or_percent, one_of};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -79,6 +79,9 @@ fn validate(budget: &Value) -> Errors {
 
 fn status(budget: &Value) -> Errors {
     let status = budget.get("status").unwrap_or(&Value::Null);
+    let path = Path::new("status");
+    let mut errors = conditions::check(status.items_at(&["conditions"]), &path.child("conditions"));
     let fields = ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"];
-    fields.iter().filter_map(|field| non_negative_at(status, field, &Path::new("status"))).collect()
+    errors.extend(fields.iter().filter_map(|field| non_negative_at(status, field, &path)));
+    errors
 }

@@ -139,7 +139,10 @@ fn check_subject(subject: &Value, namespaced: bool, path: &Path) -> Errors {
 
 /// A binding's role stays what it was.
 fn check_same_role(new: &Value, old: &Value) -> Option<Error> {
-    let role = |binding: &Value| binding.get("roleRef").cloned().unwrap_or_default();
+    let role = |binding: &Value| {
+        let role = binding.get("roleRef").unwrap_or(&Value::Null);
+        crate::go_shape::shown("io.k8s.api.rbac.v1.RoleRef", role)
+    };
     (role(new) != role(old)).then(|| Error::invalid(&Path::new("roleRef"), role(new), "cannot change roleRef"))
 }
 

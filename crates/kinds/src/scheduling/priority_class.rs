@@ -72,8 +72,11 @@ fn check(class: &Value) -> Errors {
         let detail = format!("maximum allowed value of a user defined priority is {HIGHEST_USER_VALUE}");
         errors.push(Error::forbidden(&Path::new("value"), detail));
     }
-    let policies = ["PreemptLowerPriority", "Never"];
-    errors.extend(one_of_if_set(class.get("preemptionPolicy"), &policies, &Path::new("preemptionPolicy")));
+    let (policies, path) = (["PreemptLowerPriority", "Never"], Path::new("preemptionPolicy"));
+    match class.str_at(&["preemptionPolicy"]) {
+        Some("") => errors.push(Error::required(&path, "")),
+        _ => errors.extend(one_of_if_set(class.get("preemptionPolicy"), &policies, &path)),
+    }
     errors
 }
 

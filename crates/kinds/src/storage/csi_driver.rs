@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta};
 
 use crate::kind::{BASE, Context, Kind, Writes};
-use crate::pod_spec::default::set_in;
+use crate::pod_spec::default::{set_absent, set_in};
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, boolean, text};
 use crate::validate::{one_of, one_of_if_set};
@@ -14,6 +14,9 @@ const SPEC: &str = "io.k8s.api.storage.v1.CSIDriverSpec";
 const LEAST_TOKEN_SECONDS: i64 = 600;
 const MOST_TOKEN_SECONDS: i64 = 1 << 32;
 const LEAST_UPDATE_PERIOD_SECONDS: i64 = 10;
+
+/// A field of a feature that is not on by default.
+const ALPHA: [&str; 2] = ["spec", "preventPodSchedulingIfMissing"];
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -36,6 +39,7 @@ pub static KIND: Kind = Kind {
     row,
     writes: Writes { create_on_update: false, unconditional: false },
     default,
+    prepare_create: |driver, _| drop_alpha(driver),
     prepare_update,
     validate: |driver| spec(driver.get("spec").unwrap_or(&Value::Null)),
     validate_update,
@@ -67,15 +71,28 @@ fn default(driver: &mut Value) {
     for field in ["podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount"] {
         set_in(driver, &["spec"], field, || Value::Bool(false));
     }
-    set_in(driver, &["spec"], "fsGroupPolicy", || "ReadWriteOnceWithFSType".into());
+    set_absent(driver, &["spec"], "fsGroupPolicy", || "ReadWriteOnceWithFSType".into());
     if driver.get("spec").is_some() && driver.items_at(&["spec", "volumeLifecycleModes"]).is_empty() {
         driver.set_at(&["spec", "volumeLifecycleModes"], vec!["Persistent"]);
     }
 }
 
+fn drop_alpha(driver: &mut Value) {
+    driver.remove_at(&ALPHA);
+}
+
 /// What may change of the spec counts as a generation.
 fn prepare_update(new: &mut Value, old: &Value, _: &Context<'_>) {
-    let counted = ["tokenRequests", "requiresRepublish", "seLinuxMount", "nodeAllocatableUpdatePeriodSeconds"];
+    if old.at(&ALPHA).is_none() {
+        drop_alpha(new);
+    }
+    let counted = [
+        "tokenRequests",
+        "requiresRepublish",
+        "seLinuxMount",
+        "nodeAllocatableUpdatePeriodSeconds",
+        "serviceAccountTokenInSecrets",
+    ];
     if counted.iter().any(|field| new.at(&["spec", field]) != old.at(&["spec", field])) {
         meta::set_generation(new, meta::generation(old) + 1);
     }
@@ -94,6 +111,11 @@ fn spec(spec: &Value) -> Errors {
     if let Some(seconds) = period.filter(|seconds| *seconds < LEAST_UPDATE_PERIOD_SECONDS) {
         let detail = "must be greater than or equal to 10 seconds";
         errors.push(Error::invalid(&path.child("nodeAllocatableUpdatePeriodSeconds"), seconds, detail));
+    }
+    let in_secrets = spec.bool_at(&["serviceAccountTokenInSecrets"]);
+    if let Some(wish) = in_secrets.filter(|_| spec.items_at(&["tokenRequests"]).is_empty()) {
+        let detail = "may only be set when tokenRequests is not empty";
+        errors.push(Error::invalid(&path.child("serviceAccountTokenInSecrets"), wish, detail));
     }
     errors
 }
@@ -127,4 +149,24 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
         errors.extend(immutable(new.at(&["spec", field]), old.at(&["spec", field]), &path));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machinery::{field, value};
+
+    #[test]
+    fn specs() {
+        let table = [
+            value!({"tokenRequests": [{"audience": "a", "expirationSeconds": 5}, {"audience": "a"}]}),
+            value!({"serviceAccountTokenInSecrets": true, "nodeAllocatableUpdatePeriodSeconds": 9}),
+            value!({"serviceAccountTokenInSecrets": true, "tokenRequests": [{"audience": ""}]}),
+        ];
+        let shown = table.map(|one| field::aggregate(&spec(&one))).join("\n");
+        expect_test::expect![[r#"
+            [spec.tokenRequests[0].expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes, spec.tokenRequests[1].audience: Duplicate value: "a"]
+            [spec.nodeAllocatableUpdatePeriodSeconds: Invalid value: 9: must be greater than or equal to 10 seconds, spec.serviceAccountTokenInSecrets: Invalid value: true: may only be set when tokenRequests is not empty]
+            []"#]].assert_eq(&shown);
+    }
 }

@@ -4,10 +4,11 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names};
 
 use crate::kind::{BASE, Kind, Writes};
-use crate::strategy::immutable;
+use crate::strategy::immutable_part;
 use crate::table::{AGE, Describe, NAME, age, integer};
 use crate::validate::{csi_driver_name, non_negative_at, text};
 
+const DRIVER: &str = "io.k8s.api.storage.v1.CSINodeDriver";
 /// The longest name that a driver may give a node (longer ones than the CSI specification's 128: some clouds need it).
 const MAX_NODE_ID_BYTES: usize = 256;
 
@@ -88,7 +89,8 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     for before in old.items_at(&["spec", "drivers"]) {
         let name = before.get("name");
         let same = new.items_at(&["spec", "drivers"]).iter().filter(|driver| driver.get("name") == name);
-        errors.extend(same.filter_map(|after| immutable(Some(&entry(after)), Some(&entry(before)), &path)));
+        errors
+            .extend(same.filter_map(|after| immutable_part(DRIVER, Some(&entry(after)), Some(&entry(before)), &path)));
     }
     errors
 }

@@ -7,7 +7,7 @@ use crate::kind::{BASE, Kind, Writes};
 use crate::pod_spec::quantity;
 use crate::strategy::immutable;
 use crate::validate::selector::label_selector;
-use crate::validate::{NEGATIVE, text};
+use crate::validate::{NEGATIVE, deprecated, text};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -21,6 +21,10 @@ pub static KIND: Kind = Kind {
     validate_update: |new, old| {
         let fields = ["nodeTopology", "storageClassName"];
         fields.iter().filter_map(|field| immutable(new.get(field), old.get(field), &Path::new(*field))).collect()
+    },
+    warnings: |capacity, _| {
+        let selector = capacity.get("nodeTopology").unwrap_or(&Value::Null);
+        deprecated::label_selector(selector, &Path::new("nodeTopology"))
     },
     ..BASE
 };

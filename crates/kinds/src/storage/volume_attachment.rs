@@ -6,7 +6,7 @@ use machinery::{Object, Value, meta, names};
 
 use crate::core::persistent_volume::inline_spec;
 use crate::kind::{BASE, Generation, Kind, STATUS, Subresource, Writes};
-use crate::strategy::immutable;
+use crate::strategy::immutable_part;
 use crate::table::{AGE, Column, Describe, NAME, age, boolean, str, text};
 use crate::validate::{csi_driver_name, text as check_text};
 
@@ -44,7 +44,7 @@ pub static KIND: Kind = Kind {
     },
     validate_update: |new, old| {
         let mut errors = whole(new);
-        errors.extend(immutable(new.get("spec"), old.get("spec"), &Path::new("spec")));
+        errors.extend(immutable_part(SPEC, new.get("spec"), old.get("spec"), &Path::new("spec")));
         errors
     },
     ..BASE

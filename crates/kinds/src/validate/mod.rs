@@ -5,6 +5,7 @@ use machinery::{Value, names};
 
 pub mod address;
 pub mod conditions;
+pub mod deprecated;
 pub mod diff;
 pub mod metadata;
 pub mod pod_template;

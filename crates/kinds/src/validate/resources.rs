@@ -109,8 +109,14 @@ pub fn container_resource_name(name: &str, path: &Path) -> Errors {
     errors
 }
 
+/// Whether the resource is memory in huge pages, by itself or as a quota names it.
+#[must_use]
+pub fn is_huge_pages(name: &str) -> bool {
+    name.strip_prefix("requests.").unwrap_or(name).starts_with("hugepages-")
+}
+
 fn is_standard(name: &str) -> bool {
-    name.starts_with("hugepages-")
+    is_huge_pages(name)
         || STANDARD.contains(&name)
         || matches!(
             name,

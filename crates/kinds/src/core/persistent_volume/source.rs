@@ -32,6 +32,15 @@ const ORDER: [&str; 22] = [
     "storageos",
     "csi",
 ];
+/// Sources that are no more, each with the name that the warning gives it and since when it is so.
+const OLD: [(&str, &str, &str); 6] = [
+    ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+    ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
+    ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+    ("storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
+    ("glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+    ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
+];
 /// The secrets that a driver may be given.
 const SECRETS: [&str; 4] =
     ["controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef"];
@@ -54,6 +63,12 @@ pub(super) fn check(spec: &Value, name: &str, path: &Path) -> Errors {
         errors.push(Error::forbidden(&path.child("persistentVolumeReclaimPolicy"), detail));
     }
     errors
+}
+
+/// The warnings about sources that are no more.
+pub(super) fn warnings(volume: &Value) -> impl Iterator<Item = String> {
+    let used = OLD.iter().filter(|(kind, ..)| volume.at(&["spec", kind]).is_some_and(|source| !source.is_null()));
+    used.map(|(_, name, advice)| format!("spec.{name}: {advice}"))
 }
 
 /// What is wrong when the source changed; a secret for growing may come.

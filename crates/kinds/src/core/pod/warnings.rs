@@ -80,7 +80,8 @@ pub(crate) fn of_workload(workload: &Value, old: Option<&Value>, at: &[&str]) ->
     of_template(template, &format!("{}.", at.join(".")))
 }
 
-fn renamed(key: &str) -> Option<String> {
+/// What is to be said of a node label that has a new name.
+pub(crate) fn renamed(key: &str) -> Option<String> {
     let (_, since, new) = RENAMED_LABELS.iter().find(|(old, ..)| *old == key)?;
     Some(format!("deprecated since {since}; use {} instead", quote(new)))
 }
