@@ -5,13 +5,13 @@ use std::sync::Arc;
 use base::{Clock, Random};
 use http::request::Parts;
 use kinds::Kind;
-use machinery::{Object, Status, Value};
+use machinery::{Status, Value};
 
 use crate::admission::{self, Lister, Operation, Plugins};
 use crate::authentication::service_account::Tokens;
 use crate::authentication::{Authenticator, ClientCertificates, Refusal, TokenFile, impersonate};
 use crate::authorization::{Attributes, Authorizer, Change, Mode, OBSERVED, escalation};
-use crate::cache::{Cacher, Observer, Selection};
+use crate::cache::{Cacher, Item, Observer, Selection};
 use crate::call::Call;
 use crate::http::Peer;
 use crate::server::Server;
@@ -219,6 +219,12 @@ impl Observer for Watching {
         OBSERVED.contains(&(kind.group, kind.plural))
     }
 
+    /// A pod that is on no node gives none a right.
+    fn minds(&self, kind: &Kind, object: &Value) -> bool {
+        let is_pod = kind.group.is_empty() && kind.plural == "pods";
+        !is_pod || object.str_at(&["spec", "nodeName"]).is_some_and(|node| !node.is_empty())
+    }
+
     fn observe(&self, kind: &Kind, namespace: &str, name: &str, object: Option<&Value>) {
         let change = object.map_or(Change::Delete, Change::Put);
         self.0.observe(kind.group, kind.plural, namespace, name, change);
@@ -228,11 +234,21 @@ impl Observer for Watching {
 /// The objects of the cache, read when they are asked for.
 struct Cached(Arc<Cacher>);
 
+/// Kinds whose trees stay with their objects: admission asks for them at every write, and there are few of them.
+const KEPT: [&str; 7] = [
+    "namespaces",
+    "serviceaccounts",
+    "limitranges",
+    "priorityclasses",
+    "runtimeclasses",
+    "storageclasses",
+    "ingressclasses",
+];
+
 impl Lister for Cached {
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let kind = stored_kind(group, resource)?;
-        let item = self.0.of(kind)?.get(namespace, name)?;
-        Some(Arc::new(typed(kind, item.value())))
+        Some(read(kind, &*self.0.of(kind)?.get(namespace, name)?))
     }
 
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
@@ -240,8 +256,12 @@ impl Lister for Cached {
             return Vec::new();
         };
         let items = cache.snapshot(&Selection::all(namespace)).items;
-        items.iter().map(|item| Arc::new(typed(kind, item.value()))).collect()
+        items.iter().map(|item| read(kind, item)).collect()
     }
+}
+
+fn read(kind: &Kind, item: &Item) -> Arc<Value> {
+    if KEPT.contains(&kind.plural) { item.tree() } else { Arc::new(item.value()) }
 }
 
 /// The kind in whose form the objects of a resource are stored.
@@ -249,16 +269,4 @@ fn stored_kind(group: &str, resource: &str) -> Option<&'static Kind> {
     kinds::all().iter().copied().find(|kind| {
         kind.group == group && kind.plural == resource && kind.stored_as.is_none() && !kind.storage.is_empty()
     })
-}
-
-/// The object with its kind named, as clients see it.
-fn typed(kind: &Kind, mut object: Value) -> Value {
-    if object.get("kind").is_none() {
-        let fields = object.as_object_mut().map(std::mem::take).unwrap_or_default();
-        let mut whole =
-            Object::from_iter([("kind", Value::from(kind.kind)), ("apiVersion", kind.api_version().into())]);
-        fields.into_iter().for_each(|(name, value)| whole.push(name, value));
-        object = Value::Object(whole);
-    }
-    object
 }

@@ -17,8 +17,10 @@ mod resource;
 mod selection;
 mod watcher;
 
+use handover::Known;
+
 pub use event::{Event, Line, encode, frame};
-pub use item::{Form, Item, whole};
+pub use item::{Form, Item, written};
 pub use past::Past;
 pub use resource::{ResourceCache, Snapshot};
 pub use selection::Selection;
@@ -45,6 +47,10 @@ const FRESHNESS_WAIT: Duration = Duration::from_secs(3);
 pub trait Observer: Send + Sync {
     /// Whether changes of objects stored as `kind` are of interest.
     fn wants(&self, kind: &Kind) -> bool;
+    /// Whether the object says anything of interest; if not, it is as good as gone.
+    fn minds(&self, _kind: &Kind, _object: &Value) -> bool {
+        true
+    }
     /// An object is there, new or changed (`object`), or gone (`None`).
     fn observe(&self, kind: &Kind, namespace: &str, name: &str, object: Option<&Value>);
 }
@@ -94,8 +100,15 @@ impl Cacher {
 
     /// Leaves for the cache what is known of an object that is about to be stored.
     pub fn expect(&self, kind: &Kind, key: &str, bytes: &Bytes, object: &Value) {
-        let observed = self.observers.iter().any(|observer| observer.wants(kind));
-        self.handover.leave(kind, key, bytes, object, observed);
+        let mut known = Known::Unasked;
+        for observer in self.observers.iter().filter(|observer| observer.wants(kind)) {
+            known = Known::Dull;
+            if observer.minds(kind, object) {
+                known = Known::Tree(Arc::new(object.clone()));
+                break;
+            }
+        }
+        self.handover.leave(kind, key, bytes, object, known);
     }
 
     /// The object was not stored after all.

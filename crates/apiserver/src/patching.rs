@@ -72,63 +72,73 @@ impl Patching {
         }
     }
 
-    /// Applies the patch to `object` and brings the result into the form of its type; gives what there is to warn of.
+    /// The object as the patch makes it of `live`, in the form of its type, and what there is to warn of.
     ///
     /// # Errors
     /// 400 for what is no patch, 422 for what does not fit.
     pub fn apply(
         &self,
-        object: Value,
+        live: &Value,
         expected: Expected<'_>,
         message: Option<&Message>,
         validation: FieldValidation,
     ) -> Result<(Value, Vec<String>), Status> {
-        let (mut patched, mut warnings, shown) = self.raw(object, message)?;
-        let invalid = |shown: &str, patched: &Value, why: String| {
-            let text = if shown.is_empty() { quoted(patched) } else { shown.to_owned() };
-            let error = Error::invalid(&Path::new("patch"), text, why);
+        let (mut patched, mut warnings) = self.raw(live, message)?;
+        let invalid = |why: String| {
+            let error = Error::invalid(&Path::new("patch"), self.shown(live, message), why);
             Status::invalid(In { group: "", name: "" }, "", &vec![error])
         };
         if let Some(why) = other_type(&patched, expected) {
-            return Err(invalid(&shown, &patched, why));
+            return Err(invalid(why));
         }
         codec::keep_reset(&mut patched);
-        let before = patched.clone();
         let told = if validation == FieldValidation::Strict { FieldValidation::Warn } else { validation };
         match codec::tree(message, &mut patched, told) {
             Ok(more) => warnings.extend(more),
-            Err(error) => return Err(invalid(&shown, &before, error.to_string())),
+            Err(error) => return Err(invalid(error.to_string())),
         }
         match validation {
             FieldValidation::Ignore => warnings.clear(),
             FieldValidation::Strict if !warnings.is_empty() => {
-                return Err(invalid(&shown, &before, DecodeError::Strict(warnings).to_string()));
+                return Err(invalid(DecodeError::Strict(warnings).to_string()));
             }
             _ => {}
         }
         Ok((patched, warnings))
     }
 
-    /// The patched tree, sentences about the patch itself, and how messages show the patch (empty: as the result).
-    fn raw(&self, mut object: Value, message: Option<&Message>) -> Result<(Value, Vec<String>, String), Status> {
+    /// The patched tree, and sentences about the patch itself.
+    fn raw(&self, live: &Value, message: Option<&Message>) -> Result<(Value, Vec<String>), Status> {
+        let mut object = live.clone();
         match self.kind {
             PatchKind::Json => {
                 let (operations, found) = json_patch::parse(&self.body).map_err(json_failure)?;
-                Ok((json_patch::apply(&operations, object).map_err(json_failure)?, found, String::new()))
+                Ok((json_patch::apply(&operations, object).map_err(json_failure)?, found))
             }
             PatchKind::Merge => {
                 let (patch, found) = self.tree()?;
                 merge::apply(&mut object, patch).map_err(|error| Status::bad_request(error.to_string()))?;
-                Ok((object, found, String::new()))
+                Ok((object, found))
             }
             PatchKind::Strategic | PatchKind::Apply => {
                 let (patch, found) = self.tree()?;
-                let shown = go_text(&patch);
                 let message = message.ok_or_else(|| Status::unsupported_media_type(&ACCEPTED[..2]))?;
                 strategic::apply(message, &mut object, patch).map_err(|error| strategic_failure(&error))?;
-                Ok((object, found, shown))
+                Ok((object, found))
             }
         }
+    }
+
+    /// How messages show the patch: itself if it is a strategic one, else what it would make. Made anew: it is for errors.
+    fn shown(&self, live: &Value, message: Option<&Message>) -> String {
+        let shown = match self.kind {
+            PatchKind::Strategic | PatchKind::Apply => self.tree().map(|(patch, _)| go_text(&patch)),
+            PatchKind::Json | PatchKind::Merge => self.raw(live, message).map(|(mut patched, _)| {
+                codec::keep_reset(&mut patched);
+                quoted(&patched)
+            }),
+        };
+        shown.unwrap_or_default()
     }
 
     fn tree(&self) -> Result<(Value, Vec<String>), Status> {

@@ -5,7 +5,7 @@ use kinds::Kind;
 use machinery::{Status, Value, meta, value};
 use store::Revision;
 
-use crate::cache;
+use crate::cache::{self, Form};
 use crate::call::Call;
 use crate::negotiate::{Accepted, Encoding, Shape};
 use crate::objects::Stored;
@@ -52,7 +52,8 @@ pub fn stored(
 ) -> Result<Reply, Status> {
     let is_plain = accepted.encoding == Encoding::Json && accepted.shape == Shape::Whole && kind.stored_as.is_none();
     let is_kept = stored.revision != Revision(0);
-    match cache::whole(&stored.bytes, stored.revision).filter(|_| is_plain && is_kept) {
+    let copied = (is_plain && is_kept).then(|| cache::written(&stored.bytes, Form::Whole, stored.revision));
+    match copied.flatten() {
         Some(bytes) => Ok(reply::with_type(code, "application/json", reply::full(bytes))),
         None => object(server, call, kind, code, &stored.object, accepted),
     }

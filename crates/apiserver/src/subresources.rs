@@ -11,6 +11,7 @@ mod token;
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use kinds::{Kind, Subresource};
 use machinery::Status;
 
@@ -35,17 +36,21 @@ pub async fn serve(
     if call.info.parts.len() != 3 && subresource.name != "proxy" {
         return Err(Status::no_such_resource());
     }
-    match subresource.body.2 {
-        _ if subresource.name == "log" => log::get(server, call, kind).await,
+    // In boxes of their own, as verbs are.
+    let answer = match subresource.body.2 {
+        _ if subresource.name == "log" => log::get(server, call, kind).boxed(),
         "PodExecOptions" | "PodAttachOptions" | "PodPortForwardOptions" => {
-            connect::serve(server, call, kind, subresource, body).await
+            connect::serve(server, call, kind, subresource, body).boxed()
         }
-        "PodProxyOptions" | "ServiceProxyOptions" | "NodeProxyOptions" => proxy::serve(server, call, kind, body).await,
-        "" => status::serve(server, call, kind, subresource, body).await,
-        "Binding" => binding::create(server, call, kind, body).await,
-        "Eviction" => eviction::create(server, call, kind, body).await,
-        "TokenRequest" => token::create(server, call, kind, body).await,
-        "Scale" => scale::serve(server, call, kind, body).await,
-        _ => Err(Status::method_not_allowed()),
-    }
+        "PodProxyOptions" | "ServiceProxyOptions" | "NodeProxyOptions" => {
+            proxy::serve(server, call, kind, body).boxed()
+        }
+        "" => status::serve(server, call, kind, subresource, body).boxed(),
+        "Binding" => binding::create(server, call, kind, body).boxed(),
+        "Eviction" => eviction::create(server, call, kind, body).boxed(),
+        "TokenRequest" => token::create(server, call, kind, body).boxed(),
+        "Scale" => scale::serve(server, call, kind, body).boxed(),
+        _ => return Err(Status::method_not_allowed()),
+    };
+    answer.await
 }

@@ -13,6 +13,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use kinds::Kind;
 use machinery::Status;
 
@@ -34,23 +35,25 @@ pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, b
     if !kind.verbs.contains(&verb) || !fits(call, kind) {
         return Err(Status::method_not_allowed());
     }
-    match call.info.verb.as_str() {
+    // In boxes of their own: else every request would carry room for the largest of them along.
+    let answer = match call.info.verb.as_str() {
         "get" | "list" if kind.plural == component_status::RESOURCE && kind.group.is_empty() => {
-            component_status::serve(server, call, kind).await
+            component_status::serve(server, call, kind).boxed()
         }
         "create" if kind.plural == binding::RESOURCE && kind.group.is_empty() => {
-            binding::create(server, call, kind, body).await
+            binding::create(server, call, kind, body).boxed()
         }
-        "get" => get::get(server, call, kind).await,
-        "list" => list::list(server, call, kind).await,
-        "watch" => watch::watch(server, call, kind).await,
-        "create" => create::create(server, call, kind, body).await,
-        "update" => update::update(server, call, kind, body).await,
-        "patch" => patch::patch(server, call, kind, body).await,
-        "delete" => delete::delete(server, call, kind, body).await,
-        "deletecollection" => delete_collection::delete_collection(server, call, kind, body).await,
-        _ => Err(Status::method_not_allowed()),
-    }
+        "get" => get::get(server, call, kind).boxed(),
+        "list" => list::list(server, call, kind).boxed(),
+        "watch" => watch::watch(server, call, kind).boxed(),
+        "create" => create::create(server, call, kind, body).boxed(),
+        "update" => update::update(server, call, kind, body).boxed(),
+        "patch" => patch::patch(server, call, kind, body).boxed(),
+        "delete" => delete::delete(server, call, kind, body).boxed(),
+        "deletecollection" => delete_collection::delete_collection(server, call, kind, body).boxed(),
+        _ => return Err(Status::method_not_allowed()),
+    };
+    answer.await
 }
 
 /// What every request for a kind that is on its way out is told.

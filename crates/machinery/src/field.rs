@@ -2,48 +2,63 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use crate::Value;
+use crate::decimal::decimal;
 
 /// The place of a field: `spec.containers[0].ports[1].name`.
+///
+/// Validation makes hundreds of them to find nothing wrong, so those of usual length need no allocation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Path(String);
+pub struct Path(SmallVec<[u8; INLINE_BYTES]>);
+
+/// Longer paths are allocated.
+const INLINE_BYTES: usize = 80;
 
 impl Path {
     /// The path of one top-level field; `a.b` is taken as it stands.
     #[must_use]
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self(SmallVec::from_slice(name.as_ref().as_bytes()))
     }
 
     /// The member `name` of this.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+        if self.0.is_empty() { Self::new(name) } else { self.with([".", name]) }
     }
 
     /// The item at `index` of this list.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        Self(format!("{}[{index}]", self.0))
+        let mut digits = [0; 20];
+        self.with(["[", decimal(index as u64, &mut digits), "]"])
     }
 
     /// The entry `key` of this map.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        Self(format!("{}[{key}]", self.0))
+        self.with(["[", key, "]"])
     }
 
     /// The path as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).expect("a path is made of texts")
+    }
+
+    fn with<const N: usize>(&self, more: [&str; N]) -> Self {
+        let mut path = self.0.clone();
+        more.iter().for_each(|text| path.extend_from_slice(text.as_bytes()));
+        Self(path)
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // An empty path is written so by the API.
-        f.write_str(if self.0.is_empty() { "<nil>" } else { &self.0 })
+        f.write_str(if self.0.is_empty() { "<nil>" } else { self.as_str() })
     }
 }
 

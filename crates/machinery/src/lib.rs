@@ -2,6 +2,7 @@
 //! errors. Knows shapes, not kinds.
 
 pub mod apply;
+mod decimal;
 pub mod field;
 pub mod fields_selector;
 pub mod json;
@@ -17,6 +18,7 @@ pub mod status;
 mod value;
 pub mod yaml;
 
+pub use decimal::decimal;
 pub use quantity::Quantity;
 pub use serde_value::{Error as ConvertError, from_value, to_value};
 pub use status::Status;

@@ -1,6 +1,7 @@
 //! An object's metadata, read and written in the tree.
 
 use jiff::Timestamp;
+use jiff::tz::Offset;
 
 use crate::{Object, Text, Value, value};
 
@@ -178,13 +179,37 @@ pub fn controller_reference(owner: &Value, api_version: &str, kind: &str) -> Val
 /// A time as the API writes it: RFC 3339, UTC, whole seconds.
 #[must_use]
 pub fn seconds(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    let mut text = to_the_second(at);
+    text.push('Z');
+    text
 }
 
 /// A time as the API writes a `MicroTime`.
 #[must_use]
 pub fn micros(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    let mut text = to_the_second(at);
+    text.push('.');
+    push_digits(&mut text, Offset::UTC.to_datetime(at).subsec_nanosecond() / 1000, 6);
+    text.push('Z');
+    text
+}
+
+/// `2006-01-02T15:04:05`, without a general formatter: it is written several times a write.
+fn to_the_second(at: Timestamp) -> String {
+    let time = Offset::UTC.to_datetime(at);
+    let parts = [time.month(), time.day(), time.hour(), time.minute(), time.second()];
+    let mut text = String::with_capacity(27);
+    push_digits(&mut text, time.year().into(), 4);
+    for (separator, part) in ['-', '-', 'T', ':', ':'].into_iter().zip(parts) {
+        text.push(separator);
+        push_digits(&mut text, part.into(), 2);
+    }
+    text
+}
+
+fn push_digits(text: &mut String, number: i32, count: u32) {
+    let digit = |at: u32| u8::try_from(number.unsigned_abs() / 10_u32.pow(at) % 10).expect("a digit");
+    text.extend((0..count).rev().map(|at| char::from(b'0' + digit(at))));
 }
 
 fn set_text(object: &mut Value, field: &str, value: &str) {

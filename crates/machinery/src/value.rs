@@ -56,6 +56,16 @@ impl Object {
         Self(Vec::with_capacity(capacity))
     }
 
+    /// These members; names that stand twice stay until [`Self::keep_last`].
+    pub(crate) fn of(members: Vec<(Text, Value)>) -> Self {
+        Self(members)
+    }
+
+    /// The members.
+    pub(crate) fn into_members(self) -> Vec<(Text, Value)> {
+        self.0
+    }
+
     /// How many names there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -100,6 +110,11 @@ impl Object {
     /// Invariant: the caller knows that `name` is new (a parser that checked, a copy of another object).
     pub fn push(&mut self, name: impl Into<Text>, value: Value) {
         self.0.push((name.into(), value));
+    }
+
+    /// Puts `name`, which is new, at the place `at`.
+    pub(crate) fn insert_at(&mut self, at: usize, name: Text, value: Value) {
+        self.0.insert(at, (name, value));
     }
 
     /// The value of `name`, set to what `value` makes if it is absent.

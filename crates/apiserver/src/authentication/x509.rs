@@ -26,14 +26,14 @@ const KNOWN_CHAINS: usize = 4096;
 #[error("the certificates that clients are checked against cannot be used: {0}")]
 pub struct BadRoots(String);
 
-/// By the bytes of a chain: whom it has proved to speak for, and the second after which it no longer does.
-type Proved = HashMap<Box<[u8]>, (User, i64)>;
+/// By chain: whom it has proved to speak for, and the second after which it no longer does.
+type Proved<'c> = HashMap<Vec<CertificateDer<'c>>, (User, i64)>;
 
 /// Checks client certificates against a set of certificates.
 #[derive(Debug, Clone)]
 pub struct ClientCertificates {
     verifier: Arc<dyn ClientCertVerifier>,
-    known: Arc<Mutex<Proved>>,
+    known: Arc<Mutex<Proved<'static>>>,
 }
 
 impl ClientCertificates {
@@ -64,11 +64,8 @@ impl ClientCertificates {
     /// # Errors
     /// When it is not trusted, has expired, is not for clients, or names nobody.
     pub fn user(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<User, String> {
-        let key: Box<[u8]> = chain.iter().flat_map(|certificate| certificate.iter().copied()).collect();
-        if let Some((user, until)) = self.known.lock().get(&key)
-            && now.as_second() <= *until
-        {
-            return Ok(user.clone());
+        if let Some(user) = self.known_user(chain, now) {
+            return Ok(user);
         }
         let user = self.prove(chain, now)?;
         let until = valid_until(chain)?;
@@ -76,8 +73,15 @@ impl ClientCertificates {
         if known.len() >= KNOWN_CHAINS {
             known.clear();
         }
-        known.insert(key, (user.clone(), until));
+        known.insert(chain.iter().map(|one| one.clone().into_owned()).collect(), (user.clone(), until));
         Ok(user)
+    }
+
+    fn known_user<'c>(&self, chain: &[CertificateDer<'c>], now: Timestamp) -> Option<User> {
+        let known = self.known.lock();
+        let known: &Proved<'c> = &known;
+        let (user, until) = known.get(chain)?;
+        (now.as_second() <= *until).then(|| user.clone())
     }
 
     fn prove(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<User, String> {

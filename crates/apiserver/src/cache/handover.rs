@@ -24,21 +24,31 @@ pub struct Handover(Mutex<HashMap<String, Prepared>>);
 pub struct Prepared {
     /// Its header; the revision and the key are still to come.
     pub item: Item,
-    /// Its tree, if there are observers who look at it.
-    pub object: Option<Arc<Value>>,
+    /// What observers need of it.
+    pub known: Known,
+}
+
+/// What observers need to know of an object.
+#[derive(Debug)]
+pub enum Known {
+    /// Nobody observes such objects.
+    Unasked,
+    /// It says nothing that they mind.
+    Dull,
+    /// Its tree.
+    Tree(Arc<Value>),
 }
 
 impl Handover {
     /// Leaves what is known of `object`, whose bytes are about to be stored under `key`.
-    pub fn leave(&self, kind: &Kind, key: &str, bytes: &Bytes, object: &Value, observed: bool) {
+    pub fn leave(&self, kind: &Kind, key: &str, bytes: &Bytes, object: &Value, known: Known) {
         let Some(item) = Item::of(kind, bytes.clone(), object) else { return };
-        let object = observed.then(|| Arc::new(object.clone()));
         let mut waiting = self.0.lock();
         if waiting.len() >= WAITING {
             // Their changes did not come, or in another form: the store encodes anew.
             waiting.clear();
         }
-        waiting.insert(key.to_owned(), Prepared { item, object });
+        waiting.insert(key.to_owned(), Prepared { item, known });
     }
 
     /// Takes it back: the object was not stored.
@@ -72,13 +82,13 @@ mod tests {
         let object = value!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "n", "labels": {"x": "y"}}});
         let (bytes, key) = (crate::storage::encode(&object), Arc::<str>::from("k"));
         let handover = Handover::default();
-        handover.leave(kind, "k", &bytes, &object, true);
+        handover.leave(kind, "k", &bytes, &object, Known::Unasked);
         assert!(handover.take(&key, &Bytes::from_static(b"{}"), Revision(5)).is_none());
         let taken = handover.take(&key, &bytes, Revision(5)).unwrap();
         let read = Item::read(kind, key.clone(), bytes.clone(), Revision(5)).unwrap();
         assert_eq!(format!("{:?}", taken.item), format!("{read:?}"));
         assert!(handover.take(&key, &bytes, Revision(6)).is_none());
-        handover.leave(kind, "k", &bytes, &object, false);
+        handover.leave(kind, "k", &bytes, &object, Known::Dull);
         handover.withdraw("k");
         assert!(handover.take(&key, &bytes, Revision(7)).is_none());
     }

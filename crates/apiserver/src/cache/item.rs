@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kinds::Kind;
 use machinery::labels::Labels;
 use machinery::schema::Message;
-use machinery::{Text, Value, json, meta, proto};
+use machinery::{Text, Value, decimal, json, meta, proto};
 use store::Revision;
 
 const METADATA: &[u8] = b"\"metadata\":{";
@@ -44,6 +44,8 @@ pub struct Item {
     metadata_at: usize,
     /// The object in protobuf, once somebody has asked for it.
     protobuf: OnceLock<Bytes>,
+    /// The object as a tree, once admission has looked at it.
+    tree: OnceLock<Arc<Value>>,
 }
 
 impl Labels for Item {
@@ -91,6 +93,7 @@ impl Item {
             fields: kind.selectable.iter().map(|field| (field.get)(object)).collect(),
             metadata_at: at,
             protobuf: OnceLock::new(),
+            tree: OnceLock::new(),
         }
     }
 
@@ -98,6 +101,12 @@ impl Item {
     #[must_use]
     pub fn value(&self) -> Value {
         crate::storage::decode(&self.bytes, self.revision)
+    }
+
+    /// The same, kept for the next who asks: for kinds of which there are few objects and many questions.
+    #[must_use]
+    pub fn tree(&self) -> Arc<Value> {
+        self.tree.get_or_init(|| Arc::new(self.value())).clone()
     }
 
     /// The object as of `revision` in protobuf, without an envelope.
@@ -115,62 +124,51 @@ impl Item {
 
     /// Writes the object as of `revision` (its own, or that of its deletion).
     pub fn write(&self, form: Form, revision: Revision, out: &mut Vec<u8>) {
-        let (at, bytes) = (self.metadata_at, &self.bytes);
-        match form {
-            Form::Whole => out.extend_from_slice(&bytes[..at]),
-            Form::ListItem => {
-                out.push(b'{');
-                out.extend_from_slice(METADATA);
-            }
-            Form::Partial => {
-                out.extend_from_slice(br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","#);
-                out.extend_from_slice(METADATA);
-            }
-        }
-        write_version(bytes, at, revision, out);
-        if form == Form::Partial {
-            let end = object_end(bytes, at - 1).expect("the header was read from the same bytes");
-            out.extend_from_slice(&bytes[at..end]);
-            out.push(b'}');
-        } else {
-            out.extend_from_slice(&bytes[at..]);
-        }
+        write(&self.bytes, self.metadata_at, form, revision, out);
     }
 }
 
-/// A stored object as of `revision`, whole, and a line end; `None` when the bytes are no object as this server stores it.
+/// A stored object as of `revision` and a line end; `None` when the bytes are no object as this server stores it.
 #[must_use]
-pub fn whole(bytes: &[u8], revision: Revision) -> Option<Vec<u8>> {
+pub fn written(bytes: &[u8], form: Form, revision: Revision) -> Option<Vec<u8>> {
     let at = find(bytes, METADATA)? + METADATA.len();
-    let mut out = Vec::with_capacity(bytes.len() + 48);
-    out.extend_from_slice(&bytes[..at]);
-    write_version(bytes, at, revision, &mut out);
-    out.extend_from_slice(&bytes[at..]);
+    let mut out = Vec::with_capacity(bytes.len() + 96);
+    write(bytes, at, form, revision, &mut out);
     out.push(b'\n');
     Some(out)
+}
+
+/// Writes an object, the members of whose metadata begin at `at`.
+fn write(bytes: &[u8], at: usize, form: Form, revision: Revision, out: &mut Vec<u8>) {
+    match form {
+        Form::Whole => out.extend_from_slice(&bytes[..at]),
+        Form::ListItem => {
+            out.push(b'{');
+            out.extend_from_slice(METADATA);
+        }
+        Form::Partial => {
+            out.extend_from_slice(br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","#);
+            out.extend_from_slice(METADATA);
+        }
+    }
+    write_version(bytes, at, revision, out);
+    if form == Form::Partial {
+        let end = object_end(bytes, at - 1).unwrap_or(bytes.len());
+        out.extend_from_slice(&bytes[at..end]);
+        out.push(b'}');
+    } else {
+        out.extend_from_slice(&bytes[at..]);
+    }
 }
 
 /// The resourceVersion as the first member of metadata, which begins at `at`.
 fn write_version(bytes: &[u8], at: usize, revision: Revision, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"resourceVersion\":\"");
-    write_number(revision.0, out);
+    out.extend_from_slice(decimal(revision.0, &mut [0; 20]).as_bytes());
     out.push(b'"');
     if bytes.get(at) != Some(&b'}') {
         out.push(b',');
     }
-}
-
-fn write_number(mut number: u64, out: &mut Vec<u8>) {
-    let (mut digits, mut at) = ([0; 20], 20);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(number % 10).expect("a digit");
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use base::{CancellationToken, Instant};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use machinery::Value;
 use store::{Batch, Error, Event, Range, Revision};
 
 use super::crowd::Crowd;
+use super::handover::Known;
 use super::{Cacher, Item, ROOT, ResourceCache, Selection};
 
 /// The wait before the store is asked again after it failed.
@@ -87,11 +87,11 @@ impl Cacher {
         for event in batch.events {
             let Some(resource) = self.resource_of(event.key()) else { continue };
             let key = event.key().clone();
-            let (item, object) = match &event {
+            let (item, known) = match &event {
                 Event::Put { entry, .. } => self.put(resource, &key, &entry.value, entry.revision),
-                Event::Delete { .. } => (None, None),
+                Event::Delete { .. } => (None, Some(Known::Dull)),
             };
-            self.tell(resource, &key, item.as_deref(), object);
+            self.tell(resource, &key, item.as_deref(), known);
             crowd.add(resource.apply(&key, item, event.revision()));
         }
         self.progress.send_replace(batch.revision);
@@ -110,9 +110,9 @@ impl Cacher {
         key: &Arc<str>,
         value: &Bytes,
         at: Revision,
-    ) -> (Option<Arc<Item>>, Option<Arc<Value>>) {
+    ) -> (Option<Arc<Item>>, Option<Known>) {
         match self.handover.take(key, value, at) {
-            Some(prepared) => (Some(Arc::new(prepared.item)), prepared.object),
+            Some(prepared) => (Some(Arc::new(prepared.item)), Some(prepared.known)),
             None => (self.item(resource, key.clone(), value.clone(), at), None),
         }
     }
@@ -127,16 +127,20 @@ impl Cacher {
         }
     }
 
-    /// Tells observers of a change; reads the object unless its tree is at hand.
-    fn tell(&self, resource: &ResourceCache, key: &str, item: Option<&Item>, mut object: Option<Arc<Value>>) {
-        for observer in self.observers.iter().filter(|observer| observer.wants(resource.kind)) {
-            if object.is_none() {
-                object = item.map(|item| Arc::new(item.value()));
-            }
-            let rest = key.strip_prefix(resource.prefix.as_str()).unwrap_or_default();
-            let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
-            observer.observe(resource.kind, namespace, name, object.as_deref());
+    /// Tells observers of a change; reads the object unless it is known what there is to tell.
+    fn tell(&self, resource: &ResourceCache, key: &str, item: Option<&Item>, known: Option<Known>) {
+        let mut observers = self.observers.iter().filter(|observer| observer.wants(resource.kind)).peekable();
+        if observers.peek().is_none() {
+            return;
         }
+        let object = match known {
+            Some(Known::Dull) => None,
+            Some(Known::Tree(object)) => Some(object),
+            Some(Known::Unasked) | None => item.map(|item| Arc::new(item.value())),
+        };
+        let rest = key.strip_prefix(resource.prefix.as_str()).unwrap_or_default();
+        let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
+        observers.for_each(|observer| observer.observe(resource.kind, namespace, name, object.as_deref()));
     }
 
     /// Tells observers what a (second) load found, and what it no longer found.

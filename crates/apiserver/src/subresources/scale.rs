@@ -78,7 +78,7 @@ async fn patch(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body:
     let objects = Objects::new(server, kind);
     for _ in 0..ATTEMPTS {
         let stored = objects.get(&call.info.namespace, &call.info.name).await?;
-        let (scale, warnings) = patch.apply(of(&stored.object), SCALE, message, options.field_validation)?;
+        let (scale, warnings) = patch.apply(&of(&stored.object), SCALE, message, options.field_validation)?;
         write::fit_name(call, &scale)?;
         if let Some(object) = store(server, call, kind, &stored, &scale, &options).await? {
             call.warnings.extend(warnings);

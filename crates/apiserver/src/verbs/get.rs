@@ -5,9 +5,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use kinds::Kind;
 use machinery::Status;
-use store::Revision;
 
-use crate::cache::{Form, Item};
+use crate::cache::{self, Form};
 use crate::call::Call;
 use crate::negotiate::{Encoding, Shape};
 use crate::objects::Objects;
@@ -31,17 +30,11 @@ pub async fn get(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Resu
         let key = objects.key(&info.namespace, &info.name);
         let (entry, _) = server.store.get(&key, None).await.map_err(|error| crate::storage::failure(&error))?;
         let entry = entry.ok_or_else(|| objects.not_found(&info.name))?;
-        let item = Item::read(kind, entry.key, entry.value, entry.revision).map_err(Status::internal)?;
-        return Ok(bytes(&item, accepted.shape, item.revision));
+        let form = if accepted.shape == Shape::PartialMetadata { Form::Partial } else { Form::Whole };
+        let bytes = cache::written(&entry.value, form, entry.revision);
+        let bytes = bytes.ok_or_else(|| Status::internal("what is stored is no object"))?;
+        return Ok(reply::with_type(StatusCode::OK, "application/json", reply::full(bytes)));
     }
     let stored = objects.get(&info.namespace, &info.name).await?;
     respond::object(server, call, kind, StatusCode::OK, &stored.object, accepted)
-}
-
-fn bytes(item: &Item, shape: Shape, revision: Revision) -> Reply {
-    let form = if shape == Shape::PartialMetadata { Form::Partial } else { Form::Whole };
-    let mut out = Vec::with_capacity(item.bytes.len() + 64);
-    item.write(form, revision, &mut out);
-    out.push(b'\n');
-    reply::with_type(StatusCode::OK, "application/json", reply::full(out))
 }

@@ -81,12 +81,13 @@ fn changed(
     options: &WriteOptions,
 ) -> Result<(Value, Vec<String>), Status> {
     let message = codec::message_of(kind);
-    let live = live.cloned().unwrap_or_else(Value::object);
+    let nothing = Value::object();
+    let live = live.unwrap_or(&nothing);
     if !patch.is_apply() {
         return patch.apply(live, kind.into(), message, options.field_validation);
     }
     let (config, warnings) = patch.config(options.field_validation)?;
-    let mut new = ownership::apply(server, call, kind, &live, &config, options)?;
+    let mut new = ownership::apply(server, call, kind, live, &config, options)?;
     let place = format!("{}/{}", meta::namespace(&config), meta::name(&config));
     codec::tree(message, &mut new, FieldValidation::Ignore).map_err(|error| unfit(kind, &place, &error))?;
     Ok((new, warnings))

@@ -35,8 +35,8 @@ pub fn update(live: &Value, new: &mut Value, write: &Write) {
     let is_untracked = managers.0.is_empty() && !meta::uid(live).is_empty();
     if !is_untracked {
         let is_new = live.as_object().is_none_or(crate::Object::is_empty);
-        let live = if is_new { write.nothing() } else { managers::without(live) };
-        take(&live, new, write, write.manager, &mut managers);
+        let nothing = is_new.then(|| write.nothing());
+        take(nothing.as_ref().unwrap_or(live), new, write, write.manager, &mut managers);
     }
     managers.write(new);
 }
@@ -88,6 +88,13 @@ pub(super) fn strip(fields: Set) -> Set {
     fields.difference(&NOBODYS)
 }
 
+/// The list of owners itself, which `live` has and `new` does not have yet.
+static OWNERS: LazyLock<Set> = LazyLock::new(|| {
+    let mut owners = Set::default();
+    owners.insert(&["metadata", "managedFields"]);
+    owners
+});
+
 /// Takes from everyone but `writer` what differs between `live` and `new`; gives the difference in the write's version.
 pub(super) fn disown(
     live: &Value,
@@ -98,7 +105,7 @@ pub(super) fn disown(
     force: bool,
 ) -> Result<Difference, Vec<Conflict>> {
     let mut differences = Differences { live, new, write, others: BTreeMap::new() };
-    let here = compare::compare(write.message, live, new).without(write.reset);
+    let here = compare::compare(write.message, live, new).without(write.reset).without(Some(&OWNERS));
     let mut conflicts: BTreeMap<Identity, Set> = BTreeMap::new();
     let mut losses: BTreeMap<Identity, Set> = BTreeMap::new();
     let mut unserved: Vec<Identity> = Vec::new();

@@ -13,7 +13,7 @@ pub(super) enum Duplicates {
 }
 
 pub(super) fn parse(text: &[u8], duplicates: Duplicates) -> Result<Value, Error> {
-    let mut reader = Reader { text, at: 0, depth: 0, duplicates };
+    let mut reader = Reader { text, at: 0, depth: 0, duplicates, members: Vec::new(), items: Vec::new() };
     reader.space();
     let value = reader.value()?;
     reader.space();
@@ -23,11 +23,29 @@ pub(super) fn parse(text: &[u8], duplicates: Duplicates) -> Result<Value, Error>
     }
 }
 
+/// Whether a byte stands for itself in a text.
+const IS_PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        plain[control] = false;
+        control += 1;
+    }
+    plain[b'"' as usize] = false;
+    plain[b'\\' as usize] = false;
+    plain
+};
+
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,
     depth: usize,
     duplicates: Duplicates,
+    /// The members so far of the objects around the place at hand, one object after the other; so each object is
+    /// allocated once, in its size.
+    members: Vec<(Text, Value)>,
+    /// The same of lists.
+    items: Vec<Value>,
 }
 
 impl Reader<'_> {
@@ -75,11 +93,11 @@ impl Reader<'_> {
     }
 
     fn object(&mut self) -> Result<Value, Error> {
-        let mut object = Object::new();
+        let first = self.members.len();
         self.space();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(Value::Object(object));
+            return Ok(Value::object());
         }
         loop {
             if self.peek() != Some(b'"') {
@@ -93,7 +111,7 @@ impl Reader<'_> {
             self.at += 1;
             self.space();
             let value = self.value()?;
-            object.push(name, value);
+            self.members.push((name, value));
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -102,22 +120,23 @@ impl Reader<'_> {
             }
             self.space();
         }
+        let mut object = Object::of(self.members.drain(first..).collect());
         if self.duplicates == Duplicates::LastWins {
             object.keep_last();
         }
-        object.shrink_to_fit();
         Ok(Value::Object(object))
     }
 
     fn array(&mut self) -> Result<Value, Error> {
-        let mut items = Vec::new();
+        let first = self.items.len();
         self.space();
         if self.peek() == Some(b']') {
             self.at += 1;
-            return Ok(Value::Array(items));
+            return Ok(Value::Array(Vec::new()));
         }
         loop {
-            items.push(self.value()?);
+            let item = self.value()?;
+            self.items.push(item);
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -126,8 +145,7 @@ impl Reader<'_> {
             }
             self.space();
         }
-        items.shrink_to_fit();
-        Ok(Value::Array(items))
+        Ok(Value::Array(self.items.drain(first..).collect()))
     }
 
     fn literal(&mut self, word: &str, value: Value) -> Result<Value, Error> {
@@ -191,17 +209,16 @@ impl Reader<'_> {
     fn string(&mut self) -> Result<Text, Error> {
         self.at += 1;
         let start = self.at;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    let raw = &self.text[start..self.at];
-                    self.at += 1;
-                    return Ok(std::str::from_utf8(raw).map_or_else(|_| lossy(raw).into(), Text::from));
-                }
-                Some(b'\\') => return self.escaped_string(start),
-                Some(0x20..) => self.at += 1,
-                _ => return Err(self.unexpected("in string literal")),
+        let plain = self.text[start..].iter().take_while(|byte| IS_PLAIN[usize::from(**byte)]).count();
+        self.at += plain;
+        match self.peek() {
+            Some(b'"') => {
+                let raw = &self.text[start..self.at];
+                self.at += 1;
+                Ok(std::str::from_utf8(raw).map_or_else(|_| lossy(raw).into(), Text::from))
             }
+            Some(b'\\') => self.escaped_string(start),
+            _ => Err(self.unexpected("in string literal")),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The JSON writer: compact, in the tree's order, with the escapes of Go's `encoding/json`.
 
-use crate::Value;
+use crate::{Value, decimal};
 
 /// The JSON of `value`, without a line end.
 #[must_use]
@@ -30,7 +30,7 @@ pub fn write(value: &Value, out: &mut Vec<u8>) {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(number) => write_display(number, out),
+        Value::Int(number) => write_int(*number, out),
         Value::Float(number) => write_number(*number, out),
         Value::String(text) => write_string(text, out),
         Value::Array(items) => {
@@ -60,29 +60,65 @@ pub fn write(value: &Value, out: &mut Vec<u8>) {
 
 /// Appends `text` in quotes; `<`, `>`, `&` and the two line separators are escaped, as Go does for HTML's sake.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
     let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
     let mut start = 0;
-    for (index, &byte) in bytes.iter().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x8 => b"\\b",
-            0xc => b"\\f",
-            0..0x20 | b'<' | b'>' | b'&' => &hex_escape(byte),
-            0xe2 if bytes[index..].starts_with("\u{2028}".as_bytes()) => b"\\u2028",
-            0xe2 if bytes[index..].starts_with("\u{2029}".as_bytes()) => b"\\u2029",
-            _ => continue,
-        };
+    while let Some(plain) = bytes[start..].iter().position(|byte| !IS_PLAIN[usize::from(*byte)]) {
+        let index = start + plain;
+        let byte = bytes[index];
         out.extend_from_slice(&bytes[start..index]);
-        out.extend_from_slice(escape);
-        start = index + if byte == 0xe2 { 3 } else { 1 };
+        start = index + write_special(byte, &bytes[index..], out);
     }
     out.extend_from_slice(&bytes[start..]);
     out.push(b'"');
+}
+
+/// Whether a byte is written as it is, whatever follows.
+const IS_PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        plain[control] = false;
+        control += 1;
+    }
+    // The last one may begin a line separator.
+    let others = [b'"', b'\\', b'<', b'>', b'&', 0xe2];
+    let mut at = 0;
+    while at < others.len() {
+        plain[others[at] as usize] = false;
+        at += 1;
+    }
+    plain
+};
+
+/// Appends the first character of `rest`, which begins with `byte`, as far as it is special; says how many bytes that was.
+fn write_special(byte: u8, rest: &[u8], out: &mut Vec<u8>) -> usize {
+    let escape: &[u8] = match byte {
+        b'"' => b"\\\"",
+        b'\\' => b"\\\\",
+        b'\n' => b"\\n",
+        b'\r' => b"\\r",
+        b'\t' => b"\\t",
+        0x8 => b"\\b",
+        0xc => b"\\f",
+        0xe2 if rest.starts_with("\u{2028}".as_bytes()) => b"\\u2028",
+        0xe2 if rest.starts_with("\u{2029}".as_bytes()) => b"\\u2029",
+        0xe2 => {
+            out.push(byte);
+            return 1;
+        }
+        _ => &hex_escape(byte),
+    };
+    out.extend_from_slice(escape);
+    if byte == 0xe2 { 3 } else { 1 }
+}
+
+fn write_int(number: i64, out: &mut Vec<u8>) {
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(decimal(number.unsigned_abs(), &mut [0; 20]).as_bytes());
 }
 
 fn hex_escape(byte: u8) -> [u8; 6] {

@@ -1,6 +1,6 @@
 //! Defaults that the table can say: a field that nobody set gets a fixed value.
 
-use super::{Kind, Message, Type, zero};
+use super::{Field, Kind, Message, Type, zero};
 use crate::{Object, Value};
 
 /// Sets the table's defaults in `value`, an object of the shape `message`, at every depth.
@@ -16,7 +16,7 @@ pub fn default(message: &Message, value: &mut Value) {
         let is_set = |value: &Value| !value.is_null() && !zero::is_omitted(field, value);
         // A default that is left out when written says only what an absent key of a list item is.
         if is_set(default) && !object.get(&field.name).is_some_and(is_set) {
-            insert(message, object, &field.name, default.clone());
+            insert(message, object, field, default.clone());
         }
     }
 }
@@ -32,10 +32,15 @@ fn inside(kind: &Type, value: &mut Value) {
     }
 }
 
-/// Sets a field at its place among the others.
-fn insert(message: &Message, object: &mut Object, name: &str, value: Value) {
-    object.insert(name, value);
-    super::order::fields(message, object);
+/// Sets a field at its place among the others, if those are in order.
+fn insert(message: &Message, object: &mut Object, field: &Field, value: Value) {
+    if let Some(present) = object.get_mut(&field.name) {
+        *present = value;
+        return;
+    }
+    let own = message.position(&field.name);
+    let place = object.keys().position(|name| message.position(name) > own).unwrap_or(object.len());
+    object.insert_at(place, field.name.clone(), value);
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod base64;
 mod decode;
 mod default;
+mod names;
 mod order;
 mod registry;
 mod text;
@@ -38,7 +39,9 @@ pub struct Message {
     /// Whether its managers own it as a whole (KEP-555, `x-kubernetes-map-type: atomic`).
     pub atomic: bool,
     /// Positions in [`Self::fields`], by JSON name.
-    by_name: Vec<u16>,
+    by_name: names::Names,
+    /// The fields of which something is written even when they are absent.
+    told: Vec<usize>,
 }
 
 /// A message whose fields stand in another one's JSON; in protobuf it is a field of its own.
@@ -206,8 +209,7 @@ impl Message {
     /// Where the field of this JSON name stands.
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
-        let at = self.by_name.binary_search_by(|at| self.fields[usize::from(*at)].name.as_str().cmp(name)).ok()?;
-        Some(usize::from(self.by_name[at]))
+        self.by_name.position(&self.fields, name)
     }
 
     /// Go's name without the package, `PodSpec`.
@@ -223,9 +225,9 @@ impl Message {
     }
 
     fn new(name: Text, fields: Vec<Field>, embeds: Vec<Embed>, atomic: bool) -> Self {
-        let mut by_name: Vec<u16> = (0..u16::try_from(fields.len()).expect("a message has few fields")).collect();
-        by_name.sort_by(|a, b| fields[usize::from(*a)].name.cmp(&fields[usize::from(*b)].name));
-        Self { name, fields, embeds, atomic, by_name }
+        let by_name = names::Names::of(&fields);
+        let told = (0..fields.len()).filter(|at| zero::is_told(&fields[*at])).collect();
+        Self { name, fields, embeds, atomic, by_name, told }
     }
 }
 

@@ -93,7 +93,7 @@ impl Reader<'_> {
         match inner {
             Some(inner) => fields.extend(inner.fields),
             // Only `TypeMeta` comes from another package: two texts.
-            None => fields.extend(message.fields.iter().map(|field| plain_text(&field.name, field.number))),
+            None => fields.extend(message.fields.iter().map(|field| plain_text(field.name.clone(), field.number))),
         }
     }
 
@@ -104,7 +104,7 @@ impl Reader<'_> {
         number: u32,
         flags: impl Iterator<Item = &'static str>,
     ) -> Field {
-        let mut field = plain_text(name, number);
+        let mut field = plain_text(Text::const_new(name), number);
         field.omit = Omit::Never;
         field.kind = self.kind(kind);
         for flag in flags {
@@ -152,9 +152,9 @@ impl Reader<'_> {
     }
 }
 
-fn plain_text(name: &str, number: u32) -> Field {
+fn plain_text(name: Text, number: u32) -> Field {
     Field {
-        name: Text::from(name),
+        name,
         kind: Type::new(Kind::String),
         number,
         pointer: false,

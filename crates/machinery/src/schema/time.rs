@@ -35,6 +35,22 @@ pub fn parse_micro_time(text: &str) -> Result<Timestamp, ParseError> {
     Reader { all: text, rest: text, layout: MICROS }.read()
 }
 
+/// Whether a text is a time just as the API writes it, so that there is nothing to bring into form; not all such texts are
+/// told from others.
+#[must_use]
+pub(super) fn is_written(text: &str, micros: bool) -> bool {
+    let form: &[u8] = if micros { b"0000-00-00T00:00:00.000000Z" } else { b"0000-00-00T00:00:00Z" };
+    let fits = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    let bytes = text.as_bytes();
+    if bytes.len() != form.len() || !bytes.iter().zip(form).all(fits) {
+        return false;
+    }
+    let two = |at: usize| (bytes[at] - b'0') * 10 + (bytes[at + 1] - b'0');
+    // Every month has 28 days; the first year holds the zero time, which is written otherwise.
+    let is_date = &bytes[..2] != b"00" && (1..=12).contains(&two(5)) && (1..=28).contains(&two(8));
+    is_date && two(11) <= 23 && two(14) <= 59 && two(17) <= 59
+}
+
 struct Reader<'t> {
     all: &'t str,
     rest: &'t str,
@@ -143,6 +159,16 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_needs_no_reading() {
+        assert!(is_written("2026-12-28T23:59:59Z", false) && is_written("2026-01-01T00:00:00.000001Z", true));
+        for text in
+            ["2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z", "0001-01-01T00:00:00Z", "2026-01-01T00:00:00.0Z", "x"]
+        {
+            assert!(!is_written(text, false) && !is_written(text, true), "{text}");
+        }
+    }
 
     #[test]
     fn times() {

@@ -83,6 +83,9 @@ impl<'m> Decoder<'m> {
             self.fail(error);
             return Value::Null;
         };
+        if schema::time::is_written(&text, matches!(kind.kind, Kind::MicroTime)) {
+            return Value::String(text);
+        }
         let (parsed, write): (_, fn(_) -> String) = match kind.kind {
             Kind::Time => (schema::parse_time(&text), meta::seconds),
             _ => (schema::parse_micro_time(&text), meta::micros),

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use super::{Field, Kind, Message, Omit, Type, zero};
 use crate::field::quote;
-use crate::{Object, Value};
+use crate::{Object, Text, Value};
 
 /// What to do about names that the message does not have, or that stand twice (KEP-2885).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn decode(message: &Message, value: &mut Value, validation: FieldValidation)
         owner: "",
         saved: None,
         fatal: None,
-        slots: Vec::new(),
+        places: Vec::new(),
     };
     *value = match std::mem::take(value) {
         Value::Object(object) => decoder.message(message, object),
@@ -86,70 +86,100 @@ struct Decoder<'m> {
     saved: Option<String>,
     /// The first error of a type that reads itself; Go stops there, so it wins.
     fatal: Option<String>,
-    /// What was found of the fields of the messages around the place at hand, one message after the other.
-    slots: Vec<Slot>,
+    /// Which fields the members of the objects around the place at hand are, one object after the other; none: not to be
+    /// written.
+    places: Vec<Option<usize>>,
 }
 
 impl<'m> Decoder<'m> {
     fn message(&mut self, message: &'m Message, object: Object) -> Value {
-        let first = self.slots.len();
-        self.slots.resize_with(first + message.fields.len(), || Slot::Absent);
         let owner = std::mem::replace(&mut self.owner, message.short_name());
-        let length = self.path.len();
-        for (name, value) in object {
-            let Some(at) = message.position(&name) else {
-                self.tell("unknown", &name);
+        let (first, mut members) = (self.places.len(), object.into_members());
+        let is_settled = self.members(message, &mut members);
+        self.owner = owner;
+        let places = self.places.drain(first..);
+        Value::Object(if is_settled { Object::of(members) } else { settled(message, places.zip(members)) })
+    }
+
+    /// Decodes the values of an object's members and adds their places to ours; says whether the members are as they are
+    /// written.
+    fn members(&mut self, message: &'m Message, members: &mut [(Text, Value)]) -> bool {
+        let (first, length) = (self.places.len(), self.path.len());
+        let (mut is_settled, mut told, mut last) = (true, 0, None);
+        for (name, value) in members {
+            let Some(at) = message.position(name) else {
+                self.tell("unknown", name);
+                self.places.push(None);
+                is_settled = false;
                 continue;
             };
             let field = &message.fields[at];
-            if !matches!(self.slots[first + at], Slot::Absent) {
-                self.tell("duplicate", &name);
+            if last >= Some(at) {
+                is_settled = false;
+                self.take_place(first, at, name);
             }
-            self.enter(&name);
-            self.stack.push(&field.name);
-            self.slots[first + at] =
-                if value.is_null() { Slot::Null } else { Slot::Value(self.value(&field.kind, value)) };
-            self.stack.pop();
-            self.path.truncate(length);
+            last = last.max(Some(at));
+            self.places.push(Some(at));
+            if !value.is_null() {
+                self.enter(name);
+                self.stack.push(&field.name);
+                *value = self.value(&field.kind, std::mem::take(value));
+                self.stack.pop();
+                self.path.truncate(length);
+            }
+            is_settled &= is_written(field, value);
+            told += usize::from(zero::is_told(field));
+            if name.is_heap_allocated() {
+                *name = field.name.clone();
+            }
         }
-        self.owner = owner;
-        let found = self.slots[first..].iter().zip(&message.fields);
-        let count = found.filter(|(slot, field)| matches!(slot, Slot::Value(_)) || zero::is_told(field)).count();
-        let written = self.slots.drain(first..).zip(&message.fields).filter_map(|(slot, field)| written(field, slot));
-        let mut object = Object::with_capacity(count);
-        written.for_each(|(field, value)| object.push(field.name.clone(), value));
-        Value::Object(object)
+        is_settled && told == message.told.len()
     }
 
-    fn list(&mut self, item: &'m Type, items: Vec<Value>) -> Value {
+    /// Of members with one name the last counts.
+    fn take_place(&mut self, first: usize, at: usize, name: &str) {
+        // From the end: who repeats a name many times is not to make us search long.
+        if let Some(earlier) = self.places[first..].iter().rposition(|place| *place == Some(at)) {
+            self.places[first + earlier] = None;
+            self.tell("duplicate", name);
+        }
+    }
+
+    fn list(&mut self, item: &'m Type, mut items: Vec<Value>) -> Value {
         let length = self.path.len();
-        let decode_item = |(index, value)| {
+        for (index, value) in items.iter_mut().enumerate() {
             if self.tells {
                 self.path.push_str(&format!("[{index}]"));
             }
-            let value = self.element(item, value);
+            *value = self.element(item, std::mem::take(value));
             self.path.truncate(length);
-            value
-        };
-        Value::Array(items.into_iter().enumerate().map(decode_item).collect())
+        }
+        Value::Array(items)
     }
 
     fn map(&mut self, kind: &'m Type, object: Object) -> Value {
-        let mut names = HashSet::with_capacity(if self.tells { object.len() } else { 0 });
-        let mut result = Object::with_capacity(object.len());
-        let length = self.path.len();
-        for (name, value) in object {
-            if self.tells && !names.insert(name.clone()) {
-                self.tell("duplicate", &name);
+        let (length, mut members) = (self.path.len(), object.into_members());
+        let mut seen: Option<HashSet<Text>> = None;
+        for at in 0..members.len() {
+            let (before, rest) = members.split_at_mut(at);
+            let (name, value) = &mut rest[0];
+            // Names in order stand once; most are.
+            if seen.is_none() && before.last().is_some_and(|(last, _)| last >= name) {
+                seen = Some(before.iter().map(|(name, _)| name.clone()).collect());
             }
-            self.enter(&name);
-            let value = self.element(kind, value);
+            if seen.as_mut().is_some_and(|seen| !seen.insert(name.clone())) {
+                self.tell("duplicate", name);
+            }
+            self.enter(name);
+            *value = self.element(kind, std::mem::take(value));
             self.path.truncate(length);
-            result.push(name, value);
         }
-        result.keep_last();
-        result.sort();
-        Value::Object(result)
+        let mut object = Object::of(members);
+        if seen.is_some() {
+            object.keep_last();
+            object.sort();
+        }
+        Value::Object(object)
     }
 
     /// An item of a list or a map; null is the zero value.
@@ -206,22 +236,47 @@ impl<'m> Decoder<'m> {
     }
 }
 
-/// What was found of a field so far.
-enum Slot {
-    Absent,
-    Null,
-    Value(Value),
+/// The members in the order of their places, with what is written of absent fields.
+fn settled(message: &Message, members: impl Iterator<Item = (Option<usize>, (Text, Value))>) -> Object {
+    let mut found: Vec<(usize, Value)> =
+        members.filter_map(|(place, (_, value))| place.map(|place| (place, value))).collect();
+    found.sort_by_key(|(place, _)| *place);
+    let mut object = Object::with_capacity(found.len() + message.told.len());
+    let mut told = message.told.iter().copied().peekable();
+    let mut push = |at: usize, value: Value| {
+        let field = &message.fields[at];
+        written(field, value).into_iter().for_each(|value| object.push(field.name.clone(), value));
+    };
+    for (place, value) in found {
+        while let Some(absent) = told.next_if(|absent| *absent < place) {
+            push(absent, Value::Null);
+        }
+        told.next_if_eq(&place);
+        push(place, value);
+    }
+    told.for_each(|absent| push(absent, Value::Null));
+    object
 }
 
-/// What is written of a field.
-fn written(field: &Field, slot: Slot) -> Option<(&Field, Value)> {
-    match slot {
-        Slot::Value(value) if zero::is_omitted(field, &value) => None,
+/// What is written of a field that has this value; null is none.
+fn written(field: &Field, value: Value) -> Option<Value> {
+    match value {
+        Value::Null => zero::of_field(field),
+        value if zero::is_omitted(field, &value) => None,
         // What is stored keeps no difference between an empty list and none.
-        Slot::Value(Value::Array(items)) if items.is_empty() && is_list(field) => Some((field, Value::Null)),
-        Slot::Value(Value::Object(object)) if object.is_empty() && is_map(field) => Some((field, Value::Null)),
-        Slot::Value(value) => Some((field, value)),
-        Slot::Absent | Slot::Null => zero::of_field(field).map(|value| (field, value)),
+        Value::Array(items) if items.is_empty() && is_list(field) => Some(Value::Null),
+        Value::Object(object) if object.is_empty() && is_map(field) => Some(Value::Null),
+        value => Some(value),
+    }
+}
+
+/// Whether a field with this value is written just so.
+fn is_written(field: &Field, value: &Value) -> bool {
+    match value {
+        Value::Null => zero::of_field(field) == Some(Value::Null),
+        Value::Array(items) if items.is_empty() => !is_list(field) && !zero::is_omitted(field, value),
+        Value::Object(object) if object.is_empty() => !is_map(field) && !zero::is_omitted(field, value),
+        value => !zero::is_omitted(field, value),
     }
 }
 
