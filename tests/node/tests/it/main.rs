@@ -4,6 +4,7 @@
 //! `COX_STEPS=exec,logs` runs only the steps whose names contain one of the words, after those that set the scene.
 #![expect(clippy::unwrap_used, reason = "all of this is a test; a poisoned lock has failed already")]
 
+mod api_server;
 mod cluster;
 mod http;
 mod kubectl;
@@ -13,14 +14,24 @@ mod program;
 mod refusals;
 mod steps;
 mod wait;
+mod walk;
 
 use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cluster::Cluster;
 use machine::Machine;
 
+/// Held by tests that take the whole machine, so that their waits do not depend on each other.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    // Whoever failed with it left nothing behind in it.
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn a_cluster_end_to_end() {
+    let _alone = alone();
     let machine = Machine::from_environment().unwrap_or_else(|error| panic!("{error:#}"));
     let cluster = Cluster::start(machine).unwrap_or_else(|error| panic!("the cluster does not start: {error:#}"));
     let failures = run(&cluster);
