@@ -9,9 +9,6 @@ use crate::codec;
 use crate::options::WriteOptions;
 use crate::server::Server;
 
-/// Kinds whose objects tell no owners, as upstream.
-const UNOWNED: [(&str, &str); 1] = [("certificates.k8s.io", "certificatesigningrequests")];
-
 /// Gives the fields that `new` changes in `live` (an empty object for a creation) to the caller's field manager.
 pub fn update(
     server: &Server,
@@ -84,9 +81,6 @@ fn with_write<T>(
     options: &WriteOptions,
     work: impl FnOnce(&Write<'_>) -> T,
 ) -> Option<T> {
-    if UNOWNED.contains(&(kind.group, kind.plural)) {
-        return None;
-    }
     let reset = reset(kind, subresource);
     let convert = |object: &Value, version: &str| in_version(kind, object, version);
     Some(work(&Write {
@@ -104,6 +98,11 @@ fn with_write<T>(
 fn reset(kind: &Kind, subresource: &str) -> Set {
     let mut set = Set::default();
     match subresource {
+        // What a signing request asks for is the asker's own word, and the approval's is the approver's.
+        "" | "approval" if kind.kind == "CertificateSigningRequest" => {
+            set.insert(&["spec"]);
+            set.insert(&["status"]);
+        }
         "" if kind.has_status() => set.insert(&["status"]),
         "status" => set.insert(&["spec"]),
         _ => {}
@@ -130,4 +129,27 @@ fn in_version(
         meta::set_type(&mut object, &other.api_version(), other.kind);
     }
     Some((object, codec::message_of(other)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_owns_what_a_path_cannot_change() {
+        let shown: Vec<String> =
+            [("Deployment", "apps"), ("ConfigMap", ""), ("CertificateSigningRequest", "certificates.k8s.io")]
+                .into_iter()
+                .map(|(name, group)| {
+                    let kind = kinds::by_kind(group, "v1", name).unwrap();
+                    let of = |subresource| reset(kind, subresource).paths().join(" ");
+                    format!("{name}: {} | status: {} | approval: {}", of(""), of("status"), of("approval"))
+                })
+                .collect();
+        expect_test::expect![[r#"
+            Deployment: .status | status: .spec | approval: 
+            ConfigMap:  | status: .spec | approval: 
+            CertificateSigningRequest: .spec .status | status: .spec | approval: .spec .status"#]]
+        .assert_eq(&shown.join("\n"));
+    }
 }
