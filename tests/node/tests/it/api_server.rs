@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cluster::free_port;
 use crate::machine::Machine;
 use crate::program::Line;
 use crate::wait;
@@ -18,6 +19,7 @@ pub struct ApiServer {
     /// Where its data, the client's cache and the tests' files lie.
     pub folder: PathBuf,
     kubectl: PathBuf,
+    command: Command,
     process: Child,
 }
 
@@ -30,20 +32,25 @@ impl ApiServer {
         let folder = machine.scratch.join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).context("making a folder")?;
         let log = File::create(folder.join("log")).context("making the log")?;
-        let process = Command::new("setpriv")
-            // The kernel ends it with the test's thread, should nobody else come to it.
-            .args(["--pdeathsig", "KILL"])
-            .arg(&machine.cox)
-            .args(["apiserver", "--bind-address", "127.0.0.1", "--secure-port", "0", "--data-dir"])
-            .arg(folder.join("data"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("starting cox")?;
-        let mut server = Self { folder, kubectl: machine.kubectl.clone(), process };
+        // The kernel ends it with the test's thread, should nobody else come to it.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(&machine.cox).args(["apiserver", "--bind-address", "127.0.0.1"]);
+        command.args(["--secure-port", &free_port()?.to_string(), "--data-dir"]).arg(folder.join("data"));
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let process = command.spawn().context("starting cox")?;
+        let mut server = Self { folder, kubectl: machine.kubectl.clone(), command, process };
         wait::until("the API answers", || server.answers())?;
         Ok(server)
+    }
+
+    /// `kill -9`, and the same server again; waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn kill_and_start(&mut self) -> Result<()> {
+        self.process.kill().and_then(|()| self.process.wait()).context("killing the server")?;
+        self.process = self.command.spawn().context("starting cox again")?;
+        wait::until("the API answers again", || self.answers())
     }
 
     fn answers(&mut self) -> Result<()> {
@@ -53,12 +60,14 @@ impl ApiServer {
         self.kubectl("get --raw /readyz").ok().map(drop)
     }
 
+    /// The admin's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("data/admin.kubeconfig")
+    }
+
     /// `kubectl` with the words of `text`.
     pub fn kubectl(&self, text: &str) -> Line {
-        Line::new(&self.kubectl)
-            .env("KUBECONFIG", self.folder.join("data/admin.kubeconfig"))
-            .env("HOME", &self.folder)
-            .words(text)
+        Line::new(&self.kubectl).env("KUBECONFIG", self.kubeconfig()).env("HOME", &self.folder).words(text)
     }
 
     /// What the server wrote to its log.

@@ -171,7 +171,11 @@ fn reset(machine: &Machine, data_dir: &Path) -> Result<()> {
     line.ok().with_context(|| format!("removing the cluster in {}", data_dir.display())).map(drop)
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody listens on.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
     Ok(listener.local_addr()?.port())
 }

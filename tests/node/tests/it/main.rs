@@ -6,6 +6,7 @@
 
 mod api_server;
 mod cluster;
+mod deaths;
 mod http;
 mod kubectl;
 mod machine;

@@ -10,11 +10,10 @@ mod example;
 mod group;
 mod subresources;
 
-use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::api_server::{ApiServer, HARBOUR};
 use crate::machine::Machine;
@@ -24,6 +23,9 @@ use group::{Group, Member};
 
 /// So many groups are walked at once.
 const WALKERS: usize = 3;
+
+/// So many kinds are a group: kubectl takes many objects as easily as one, and starting it costs the most.
+const GROUP: usize = 10;
 
 /// What is done with the kinds of a group, in this order.
 const STEPS: &[(&str, fn(&Group) -> Result<()>)] = &[
@@ -99,21 +101,18 @@ fn pair<'a>(served: &'a [Served], examples: &'a [Example]) -> Result<Vec<Member<
 /// What objects of the examples lean on.
 fn prepare(server: &ApiServer) -> Result<()> {
     server.kubectl(&format!("create namespace {HARBOUR}")).ok()?;
-    server.kubectl(&format!("-n {HARBOUR} create serviceaccount default")).ok()?;
+    server.kubectl(&format!("config set-context --current --namespace {HARBOUR}")).ok()?;
+    server.kubectl("create serviceaccount default").ok()?;
     Ok(())
 }
 
-/// The kinds by the folder of their examples, the largest first.
-fn groups<'a>(server: &'a ApiServer, stored: Vec<Member<'a>>) -> Result<VecDeque<Group<'a>>> {
-    let mut folders: BTreeMap<&str, Vec<Member>> = BTreeMap::new();
-    for member in stored {
-        let (folder, _) = member.example.name.split_once('/').context("an example outside a group's folder")?;
-        folders.entry(folder).or_default().push(member);
+/// The kinds in groups of about the same size.
+fn groups<'a>(server: &'a ApiServer, mut stored: Vec<Member<'a>>) -> Result<VecDeque<Group<'a>>> {
+    stored.sort_by(|one, other| one.example.name.cmp(&other.example.name));
+    let mut groups = VecDeque::new();
+    while !stored.is_empty() {
+        let rest = stored.split_off(GROUP.min(stored.len()));
+        groups.push_back(Group::new(server, std::mem::replace(&mut stored, rest))?);
     }
-    let mut groups = Vec::new();
-    for (folder, members) in folders {
-        groups.push(Group::new(server, folder, members)?);
-    }
-    groups.sort_by_key(|group| std::cmp::Reverse(group.members.len()));
-    Ok(groups.into())
+    Ok(groups)
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::api_server::{ApiServer, HARBOUR};
+use crate::api_server::ApiServer;
 use crate::walk::discovery::Served;
 use crate::walk::example::{self, Example};
 
@@ -47,12 +47,12 @@ fn review(server: &ApiServer, example: &Example) -> Result<()> {
 /// A binding puts a pod on a node.
 fn binding(server: &ApiServer, example: &Example) -> Result<()> {
     let name = example.object_name();
-    let pod = format!("-n {HARBOUR} run {name} --image=registry.example.com/{name}:1 --restart=Never");
+    let pod = format!("run {name} --image=registry.example.com/{name}:1 --restart=Never");
     server.kubectl(&pod).ok()?;
-    server.kubectl(&format!("-n {HARBOUR} create -f -")).input(example.text.clone()).ok()?;
-    let node = server.kubectl(&format!("-n {HARBOUR} get pod {name} -o jsonpath={{.spec.nodeName}}")).ok()?;
+    server.kubectl("create -f -").input(example.text.clone()).ok()?;
+    let node = server.kubectl(&format!("get pod {name} -o jsonpath={{.spec.nodeName}}")).ok()?;
     ensure!(node == example.object["target"]["name"], "the pod is bound to {node:?}");
-    server.kubectl(&format!("-n {HARBOUR} delete pod {name} --force --grace-period=0")).ok().map(drop)
+    server.kubectl(&format!("delete pod {name} --force --grace-period=0")).ok().map(drop)
 }
 
 /// They are shown, with a warning.

@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 
 use crate::walk::group::{Group, Member};
 
+/// Kinds that are kept from going while they may be in use.
+const PROTECTED: &[&str] = &["PersistentVolume", "PersistentVolumeClaim", "VolumeAttributesClass"];
+
+const FIND: &str = "get -o name --ignore-not-found";
+
 /// A label's and an annotation's patch, which every kind takes.
 const STRATEGIC: &str = r#"{"metadata":{"labels":{"walk/strategic":"yes"}}}"#;
 const MERGE: &str = r#"{"metadata":{"annotations":{"walk/merge":"yes","walk/note":null}}}"#;
@@ -71,7 +76,6 @@ pub fn patch(group: &Group) -> Result<()> {
     let files = group.written();
     group.says(&format!("patch --type strategic -p {STRATEGIC}"), &files, "patched")?;
     group.says(&format!("patch --type merge -p {MERGE}"), &files, "patched")?;
-    group.says(&format!("patch --type merge -p {MERGE}"), &files, "patched (no change)")?;
     for member in &group.members {
         let (at, from, to) = (&member.example.plan.at, member.example.before()?, &member.example.plan.to);
         let patch = json!([{"op": "test", "path": at, "value": from}, {"op": "replace", "path": at, "value": to}]);
@@ -103,7 +107,7 @@ pub fn delete(group: &Group) -> Result<()> {
     for member in &group.members {
         release(group, member)?;
     }
-    let left = group.run("get -o name --ignore-not-found", &group.written(), 0)?;
+    let left = group.run(FIND, &group.written(), 0)?;
     ensure!(left.is_empty(), "still there:\n{left}");
     Ok(())
 }
@@ -117,7 +121,8 @@ fn release(group: &Group, member: &Member) -> Result<()> {
             let end = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {}});
             group.kubectl("replace -f - --raw").arg(path).input(end.to_string()).ok().map(drop)
         }
-        "PersistentVolume" | "PersistentVolumeClaim" => {
+        // Replacing an object by one without finalizers has taken them away.
+        kind if PROTECTED.contains(&kind) && !group.run(FIND, &group.file(member), 0)?.is_empty() => {
             let line = group.kubectl("patch --type merge").arg("-p").arg(r#"{"metadata":{"finalizers":null}}"#);
             line.arg("-f").arg(group.file(member)).ok().map(drop)
         }

@@ -23,7 +23,7 @@ pub struct Example {
 }
 
 /// The second document of an example.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// A field that has a value and may be changed, as a JSON pointer.
@@ -38,6 +38,13 @@ pub struct Plan {
     pub answer: Option<Value>,
     /// The warning that comes with each answer.
     pub warning: Option<String>,
+    /// What kubectl says when it applies what is there already. A field that it replaces as a whole it sends even then.
+    #[serde(default = "unchanged")]
+    pub again: String,
+}
+
+fn unchanged() -> String {
+    "unchanged".to_owned()
 }
 
 impl Example {

@@ -1,4 +1,4 @@
-//! The kinds of one API group, walked together: kubectl takes a folder as easily as a file.
+//! Some kinds, walked together: kubectl takes a folder as easily as a file.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ impl Member<'_> {
 
 /// Some kinds, and their examples in a folder.
 pub struct Group<'a> {
-    /// The folder of the examples.
+    /// From the first example to the last.
     pub name: String,
     /// The kinds.
     pub members: Vec<Member<'a>>,
@@ -52,12 +52,14 @@ impl<'a> Group<'a> {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn new(server: &'a ApiServer, name: &str, members: Vec<Member<'a>>) -> Result<Self> {
-        let folder = server.folder.join(name);
+    pub fn new(server: &'a ApiServer, members: Vec<Member<'a>>) -> Result<Self> {
+        let ends = [members.first(), members.last()].map(|end| end.map_or("", |member| &member.example.name));
+        let name = ends.join(" to ");
+        let folder = server.folder.join(name.replace('/', "-").replace(' ', "-"));
         for which in ["written", "changed"] {
             std::fs::create_dir_all(folder.join(which)).context("making a folder")?;
         }
-        let group = Self { name: name.to_owned(), members, server, folder };
+        let group = Self { name, members, server, folder };
         for member in &group.members {
             std::fs::write(group.file(member), &member.example.text).context("writing an example")?;
             let changed = group.changed().join(group.file(member).file_name().unwrap_or_default());
@@ -83,9 +85,9 @@ impl<'a> Group<'a> {
         self.written().join(format!("{name}.yaml"))
     }
 
-    /// `kubectl` in the namespace of the walk.
+    /// `kubectl` of the walk.
     pub fn kubectl(&self, words: &str) -> Line {
-        self.server.kubectl(words).words(&format!("--namespace {HARBOUR}"))
+        self.server.kubectl(words)
     }
 
     /// Runs `kubectl WORDS -f FILES`, which must end with `code` and complain of nothing but what the kinds warn of.
@@ -103,13 +105,27 @@ impl<'a> Group<'a> {
     /// # Errors
     /// When it does otherwise.
     pub fn says(&self, words: &str, files: &Path, verb: &str) -> Result<()> {
-        let ended = self.kubectl(words).arg("-f").arg(files).run()?;
         let expected: Vec<String> = self.members.iter().map(|member| format!("{} {verb}", member.shown())).collect();
+        self.says_lines(words, files, &expected)
+    }
+
+    /// As [`Group::says`], with a verb for each member.
+    ///
+    /// # Errors
+    /// When it does otherwise.
+    pub fn says_each(&self, words: &str, files: &Path, verb: fn(&Example) -> &str) -> Result<()> {
+        let line = |member: &Member| format!("{} {}", member.shown(), verb(member.example));
+        let expected: Vec<String> = self.members.iter().map(line).collect();
+        self.says_lines(words, files, &expected)
+    }
+
+    fn says_lines(&self, words: &str, files: &Path, expected: &[String]) -> Result<()> {
+        let ended = self.kubectl(words).arg("-f").arg(files).run()?;
         ensure!(
-            ended.code == 0 && same_lines(&ended.stdout, &expected),
+            ended.code == 0 && same_lines(&ended.stdout, expected),
             "it ended with {} and said:\n{}{}",
             ended.code,
-            differing_lines(&ended.stdout, &expected),
+            differing_lines(&ended.stdout, expected),
             ended.stderr
         );
         self.quiet(&ended)
@@ -144,7 +160,9 @@ impl<'a> Group<'a> {
             let name = member.shown();
             match objects.iter().find(|object| member.is_in(object)) {
                 None => lost.push(format!("{name} is not there")),
-                Some(object) => lost.extend(example::missing(&sent(member.example)?, object).map(|at| name + at.as_str())),
+                Some(object) => {
+                    lost.extend(example::missing(&sent(member.example)?, object).map(|at| name + at.as_str()))
+                }
             }
         }
         ensure!(lost.is_empty(), "what was sent is not what is there: {}", lost.join("; "));

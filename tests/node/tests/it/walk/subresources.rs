@@ -48,7 +48,7 @@ fn status(group: &Group, member: &Member) -> Result<()> {
     let object = patched(group, member, "patch --subresource=status --type merge", &patch)?;
     let lost = example::missing(status, &object["status"]);
     ensure!(lost.is_none(), "the answer's status{}", lost.unwrap_or_default());
-    let shown = group.run("get --subresource=status -o json", &group.file(member), 0)?;
+    let shown = read(group, member, "get --subresource=status -o json")?;
     let shown: Value = serde_json::from_str(&shown).context("reading the object")?;
     let lost = example::missing(status, &shown["status"]);
     ensure!(lost.is_none(), "the status that is read{}", lost.unwrap_or_default());
@@ -60,7 +60,7 @@ fn scale(group: &Group, member: &Member) -> Result<()> {
     let said = group.run("scale --replicas=7", &group.file(member), 0)?;
     ensure!(said == format!("{} scaled\n", member.shown()), "scale says {said}");
     let words = "get --subresource=scale -o jsonpath={.kind}/{.spec.replicas}";
-    let shown = group.run(words, &group.file(member), 0)?;
+    let shown = read(group, member, words)?;
     ensure!(shown == "Scale/7", "the scale is {shown}");
     Ok(())
 }
@@ -94,7 +94,8 @@ fn pod(group: &Group, name: &str) -> Result<()> {
         "image": "registry.example.com/main:1",
         "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1"}},
     });
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container]}});
+    let pod =
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container]}});
     group.kubectl("create -f -").input(pod.to_string()).ok().map(drop)
 }
 
@@ -146,6 +147,13 @@ fn resize(group: &Group) -> Result<()> {
     let cpu = farewell(group, "resized", "{.spec.containers[0].resources.requests.cpu}")?;
     ensure!(cpu == "200m", "it asks for {cpu}");
     Ok(())
+}
+
+/// A subresource as it is read; only by name does kubectl ask for one.
+fn read(group: &Group, member: &Member, words: &str) -> Result<String> {
+    let ended = group.kubectl(words).arg(member.kind.resource()).arg(member.example.object_name()).code(0)?;
+    group.quiet(&ended)?;
+    Ok(ended.stdout)
 }
 
 fn patched(group: &Group, member: &Member, words: &str, patch: &str) -> Result<Value> {
