@@ -4,5 +4,6 @@
 #[allow(dead_code, reason = "the store's own tests need more of it")]
 #[path = "../../../store/tests/it/members.rs"]
 mod members;
+mod reflector;
 mod server;
 mod shared_etcd;

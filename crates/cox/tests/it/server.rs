@@ -18,31 +18,26 @@ pub struct Server {
     process: Child,
     data_dir: PathBuf,
     log: PathBuf,
+    flags: Vec<String>,
 }
 
 impl Server {
-    /// Starts one over an etcd cluster, with its files and its log below `folder`.
-    pub fn start(folder: &Path, name: &str, etcd_servers: &[String]) -> Self {
-        let data_dir = folder.join(name);
-        let log = folder.join(format!("{name}.log"));
-        let output = std::fs::File::create(&log).unwrap();
-        let process = Command::new("setpriv")
-            // The kernel ends it with the test's thread, should nobody else come to it.
-            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_cox"), "apiserver"])
-            .args(["--bind-address", "127.0.0.1", "--secure-port", "0", "--data-dir"])
-            .arg(&data_dir)
-            .arg("--etcd-servers")
-            .arg(etcd_servers.join(","))
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap();
-        Self { process, data_dir, log }
+    /// Starts one with more flags, with its files and its log below `folder`.
+    pub fn start(folder: &Path, name: &str, flags: &[String]) -> Self {
+        let (data_dir, log) = (folder.join(name), folder.join(format!("{name}.log")));
+        let process = launch(&data_dir, &log, flags);
+        Self { process, data_dir, log, flags: flags.to_vec() }
     }
 
-    /// A client with the admin's rights, once the server is ready.
-    pub async fn client(&mut self, clock: &Clock) -> Client {
+    /// `kill -9`, and the same server again.
+    pub fn kill_and_start(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = launch(&self.data_dir, &self.log, &self.flags);
+    }
+
+    /// The admin's kubeconfig, once the server has written it.
+    pub async fn kubeconfig(&mut self, clock: &Clock) -> PathBuf {
         let kubeconfig = self.data_dir.join("admin.kubeconfig");
         let written = async {
             while !kubeconfig.exists() {
@@ -52,6 +47,12 @@ impl Server {
             }
         };
         clock.timeout(READY_LIMIT, written).await.expect("the server starts in time");
+        kubeconfig
+    }
+
+    /// A client with the admin's rights, once the server is ready.
+    pub async fn client(&mut self, clock: &Clock) -> Client {
+        let kubeconfig = self.kubeconfig(clock).await;
         Client::from_kubeconfig(&kubeconfig).await.unwrap()
     }
 
@@ -72,4 +73,19 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn launch(data_dir: &Path, log: &Path, flags: &[String]) -> Child {
+    let output = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+    Command::new("setpriv")
+        // The kernel ends it with the test's thread, should nobody else come to it.
+        .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_cox"), "apiserver", "--bind-address", "127.0.0.1"])
+        .arg("--data-dir")
+        .arg(data_dir)
+        .args(flags)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().unwrap())
+        .stderr(output)
+        .spawn()
+        .unwrap()
 }

@@ -25,10 +25,11 @@ const WRITES: usize = 40;
 #[tokio::test]
 async fn two_servers_and_dying_members() {
     let (clock, members, folder) = (Clock::system(), Members::start(3), tempfile::tempdir().unwrap());
-    let mut first = Server::start(folder.path(), "first", &members.endpoints());
+    let flags = ["--secure-port", "0", "--etcd-servers", &members.endpoints().join(",")].map(str::to_owned);
+    let mut first = Server::start(folder.path(), "first", &flags);
     let ours = first.client(&clock).await;
     first.share_keys(folder.path(), "second");
-    let mut second = Server::start(folder.path(), "second", &members.endpoints());
+    let mut second = Server::start(folder.path(), "second", &flags);
     let servers = [ours, second.client(&clock).await];
 
     for name in COUNTERS {
