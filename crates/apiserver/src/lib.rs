@@ -2,7 +2,7 @@
 
 pub mod access;
 pub mod admission;
-mod allocate;
+mod allocation;
 pub mod authentication;
 pub mod authorization;
 pub mod bootstrap;
@@ -22,6 +22,7 @@ pub mod http;
 mod identity;
 mod kubelet;
 pub mod kubelet_tls;
+mod loopback;
 mod metrics;
 mod negotiate;
 mod objects;

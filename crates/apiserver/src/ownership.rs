@@ -9,6 +9,9 @@ use crate::codec;
 use crate::options::WriteOptions;
 use crate::server::Server;
 
+/// The field manager of what the server makes by itself.
+pub const SERVER: &str = "kube-apiserver";
+
 /// Gives the fields that `new` changes in `live` (an empty object for a creation) to the caller's field manager.
 pub fn update(
     server: &Server,
@@ -31,7 +34,13 @@ pub fn through(
     new: &mut Value,
     options: &WriteOptions,
 ) {
-    with_write(server, call, kind, subresource, options, |write| apply::update(live, new, write));
+    let manager = options.manager(call.header(http::header::USER_AGENT));
+    with_write(server, &manager, kind, subresource, |write| apply::update(live, new, write));
+}
+
+/// Gives the fields that `new` changes in `live` to the server itself.
+pub fn of_server(server: &Server, kind: &'static Kind, live: &Value, new: &mut Value) {
+    with_write(server, SERVER, kind, "", |write| apply::update(live, new, write));
 }
 
 /// Gives the fields of a body that is not stored (a token request) to the caller's field manager.
@@ -67,7 +76,8 @@ pub fn apply(
     config: &Value,
     options: &WriteOptions,
 ) -> Result<Value, Status> {
-    let applied = with_write(server, call, kind, &call.info.subresource, options, |write| {
+    let manager = options.manager(call.header(http::header::USER_AGENT));
+    let applied = with_write(server, &manager, kind, &call.info.subresource, |write| {
         apply::apply(live, config, options.force, write)
     });
     applied.ok_or_else(|| Status::unsupported_media_type(&[]))?.map_err(|error| error.status())
@@ -75,16 +85,15 @@ pub fn apply(
 
 fn with_write<T>(
     server: &Server,
-    call: &Call,
+    manager: &str,
     kind: &'static Kind,
     subresource: &str,
-    options: &WriteOptions,
     work: impl FnOnce(&Write<'_>) -> T,
 ) -> Option<T> {
     let reset = reset(kind, subresource);
     let convert = |object: &Value, version: &str| in_version(kind, object, version);
     Some(work(&Write {
-        manager: &options.manager(call.header(http::header::USER_AGENT)),
+        manager,
         subresource,
         api_version: &kind.api_version(),
         time: &meta::seconds(server.clock.now()),

@@ -42,11 +42,13 @@ impl ApiServer {
         Ok((Self { server }, loaded))
     }
 
-    /// Follows the store's changes and compacts its history, from `loaded` on until `stop`.
+    /// Follows the store's changes, compacts its history and repairs what services were given, from `loaded` on until
+    /// `stop`.
     pub async fn run(&self, loaded: store::Revision, stop: CancellationToken) {
         let follow = self.server.cacher.clone().run(loaded, stop.clone());
         let compact = crate::compaction::run(self.server.clone(), stop.clone());
-        tokio::join!(follow, compact);
+        let repair = crate::allocation::repair::run(self.clone(), stop.clone());
+        tokio::join!(follow, compact, repair);
         self.server.stop.cancel();
     }
 

@@ -28,6 +28,7 @@ pub fn statusz(server: &Server) -> String {
 #[must_use]
 pub fn flagz(server: &Server) -> String {
     let options = &server.options;
+    let ranges: Vec<String> = options.service_ranges.iter().map(ToString::to_string).collect();
     let flags = [
         ("compaction-interval", format!("{:?}", options.compaction_interval)),
         ("event-ttl", format!("{:?}", options.event_ttl)),
@@ -35,7 +36,7 @@ pub fn flagz(server: &Server) -> String {
         ("max-requests-inflight", options.max_requests_in_flight.to_string()),
         ("min-request-timeout", options.min_request_timeout.as_secs().to_string()),
         ("request-timeout", format!("{:?}", options.request_timeout)),
-        ("service-cluster-ip-range", options.service_range.to_string()),
+        ("service-cluster-ip-range", ranges.join(",")),
     ];
     let mut text = format!("\nkube-apiserver flags\n{WARNING}\n\n");
     for (name, value) in flags {

@@ -9,7 +9,7 @@ use machinery::{Status, Value, meta};
 use crate::User;
 use crate::access::{self, Write};
 use crate::admission::Operation;
-use crate::allocate::Reservation;
+use crate::allocation::{self, Claim};
 use crate::call::Call;
 use crate::objects::{Kept, Objects, Raced, Stored};
 use crate::options::WriteOptions;
@@ -103,15 +103,15 @@ async fn create_once(
     access::validate(server, call, &admission, &mut object).await?;
     quota::charge(server, call, &admission, &object).await?;
     call.warnings.extend((kind.warnings)(&object, None));
-    let reservation = allocate(server, kind, &mut object)?;
+    let claim = allocate(server, kind, &mut object, None, options.dry_run).await?;
     // What a hook has added may have defaults of its own (a Job's labels come from its template's).
     codec::default(kind, &mut object);
     codec::settle(kind, &mut object);
-    let stored = Objects::new(server, kind).create(object, options.dry_run).await?;
-    if let Some(reservation) = reservation.filter(|_| !options.dry_run) {
-        reservation.keep(&stored.object);
+    let stored = Objects::new(server, kind).create(object, options.dry_run).await;
+    if let Some(claim) = claim {
+        claim.settle(server, &stored).await;
     }
-    Ok(stored)
+    stored
 }
 
 /// Replaces `stored` by `new`, which is decoded and defaulted, through the object itself or a subresource.
@@ -158,18 +158,30 @@ pub async fn update(
     if subresource.is_none() {
         call.warnings.extend((kind.warnings)(&new, Some(old)));
     }
-    let reservation = if subresource.is_none() { allocate(server, kind, &mut new)? } else { None };
+    let goes = goes_now(kind, &new, old) && !options.dry_run;
+    let claim = match subresource {
+        None if !goes => allocate(server, kind, &mut new, Some(old), options.dry_run).await?,
+        _ => None,
+    };
     codec::default(kind, &mut new);
     codec::settle(kind, &mut new);
     machinery::apply::ignore_timestamps(old, &mut new);
     let objects = Objects::new(server, kind);
-    if goes_now(kind, &new, old) && !options.dry_run {
-        return Ok(objects.remove(stored).await?.map(|_| Written::Removed(new)));
+    if goes {
+        let removed = objects.remove(stored).await?;
+        if removed.is_ok() && allocation::concerns(kind) {
+            allocation::gone(server, old).await;
+        }
+        return Ok(removed.map(|_| Written::Removed(new)));
     }
-    let stored = objects.replace(stored, &mut new, options.dry_run).await?;
-    if let Some(reservation) = reservation.filter(|_| stored.is_ok() && !options.dry_run) {
-        reservation.keep(&new);
+    let replaced = objects.replace(stored, &mut new, options.dry_run).await;
+    if let Some(claim) = claim {
+        match &replaced {
+            Ok(Err(Raced)) => claim.give_back(server).await,
+            replaced => claim.settle(server, replaced).await,
+        }
     }
+    let stored = replaced?;
     Ok(stored.map(|Kept { bytes, revision }| Written::Stored(Stored { object: new, revision, bytes })))
 }
 
@@ -180,13 +192,18 @@ fn keep_owners(object: &mut Value, owners: Value) {
     }
 }
 
-/// Gives a service addresses and ports; other kinds get none.
-fn allocate(server: &Server, kind: &Kind, object: &mut Value) -> Result<Option<Reservation>, Status> {
-    if !(kind.group.is_empty() && kind.kind == "Service") {
+/// Gives a service, which was `old` before, addresses and ports; other kinds get none.
+async fn allocate(
+    server: &Server,
+    kind: &Kind,
+    object: &mut Value,
+    old: Option<&Value>,
+    dry_run: bool,
+) -> Result<Option<Claim>, Status> {
+    if !allocation::concerns(kind) {
         return Ok(None);
     }
-    let given = server.allocator.allocate(object);
-    given.map(Some).map_err(|errors| Status::invalid(kind.group_kind(), meta::name(object), &errors))
+    allocation::allocate(server, object, old, dry_run).await.map(Some)
 }
 
 /// Whether the update takes away what kept a deleted object there.

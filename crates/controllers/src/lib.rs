@@ -23,6 +23,7 @@ pub mod resource_quota;
 pub mod root_ca_publisher;
 mod run;
 pub mod service_account;
+pub mod service_cidr;
 mod services;
 #[cfg(test)]
 mod table;
@@ -49,6 +50,7 @@ pub const ALL: &[Controller] = &[
     replication_controller::CONTROLLER,
     root_ca_publisher::CONTROLLER,
     service_account::CONTROLLER,
+    service_cidr::CONTROLLER,
     taint_eviction::CONTROLLER,
     ttl_after_finished::CONTROLLER,
 ];

@@ -10,6 +10,7 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use machinery::Value;
@@ -27,7 +28,7 @@ pub(crate) fn view(controller: &Controller, yaml: &str) -> View {
         ($($kind:ty),*) => { $( insert::<$kind>(&informers, &objects); )* };
     }
     fill!(Pod, Node, Service, Endpoints, Namespace, ServiceAccount, ConfigMap, ReplicaSet, Deployment, DaemonSet);
-    fill!(StatefulSet, Job, CronJob, Lease, EndpointSlice, PodDisruptionBudget, ClusterRole);
+    fill!(StatefulSet, Job, CronJob, Lease, EndpointSlice, PodDisruptionBudget, ClusterRole, ServiceCIDR, IPAddress);
     Watches::declare(controller, &informers);
     let settings =
         Arc::new(Options { root_ca: "PEM".into(), cluster_cidrs: vec!["10.1.0.0/16".into()], ..Options::default() });

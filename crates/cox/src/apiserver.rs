@@ -48,9 +48,9 @@ pub struct Arguments {
     /// The key that signs tokens.
     #[arg(long)]
     service_account_signing_key_file: Option<PathBuf>,
-    /// The addresses of services.
-    #[arg(long, default_value = "10.96.0.0/16")]
-    service_cluster_ip_range: IpNet,
+    /// The addresses of services: a range, or one of each family, the preferred one first.
+    #[arg(long, value_delimiter = ',', default_value = "10.96.0.0/16")]
+    service_cluster_ip_range: Vec<IpNet>,
     /// Who is asked for permission, in order: AlwaysAllow, AlwaysDeny, Node, RBAC.
     #[arg(long, value_delimiter = ',', default_value = "Node,RBAC")]
     authorization_mode: Vec<Mode>,
@@ -71,7 +71,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         bind_address: arguments.bind_address,
         secure_port: arguments.secure_port,
         advertise_address: arguments.advertise_address,
-        service_range: arguments.service_cluster_ip_range,
+        service_ranges: arguments.service_cluster_ip_range,
         supplied: Supplied {
             serving: arguments.tls_cert_file.zip(arguments.tls_private_key_file),
             client_ca: arguments.client_ca_file,

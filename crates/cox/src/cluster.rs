@@ -35,8 +35,8 @@ pub struct Configuration {
     pub secure_port: u16,
     /// The address to tell others; found out if none.
     pub advertise_address: Option<IpAddr>,
-    /// The addresses of services.
-    pub service_range: IpNet,
+    /// The addresses of services: a range, or two of different families, the preferred one first.
+    pub service_ranges: Vec<IpNet>,
     /// Certificates and keys that replace ours.
     pub supplied: Supplied,
     /// Static tokens.
@@ -82,8 +82,8 @@ pub async fn start(
     let listener = listen(configuration).await?;
     let address = listener.local_addr().context("asking for the own address")?;
     let advertise_address = advertised(configuration);
-    let names =
-        serving_names(&[configuration.bind_address, advertise_address], configuration.service_range, &host_name());
+    let primary = primary(&configuration.service_ranges)?;
+    let names = serving_names(&[configuration.bind_address, advertise_address], primary, &host_name());
     let certificates = Certificates::open(&configuration.data_dir, configuration.supplied.clone(), names, now)?;
     let client_ca_pem = certificates.client_ca_pem()?;
     let (settings, verifier) = access(configuration, &certificates, &client_ca_pem)?;
@@ -91,8 +91,9 @@ pub async fn start(
     let own = certificates.pair(&Profile::kubelet_client(), now)?;
     let authority = configuration.verify_kubelets.then(|| certificates.authority_pem());
     let kubelet_tls = client_tls(&own.certificate_pem, &own.key_pem, authority)?;
+    let service_ranges = configuration.service_ranges.clone();
     let options =
-        Options { service_range: configuration.service_range, kubelet_tls: Some(kubelet_tls), ..Options::default() };
+        Options { service_ranges: service_ranges.clone(), kubelet_tls: Some(kubelet_tls), ..Options::default() };
     let (server, loaded) =
         ApiServer::start(store, options, settings, clock.clone(), random.clone()).await.context("reading the store")?;
 
@@ -102,18 +103,24 @@ pub async fn start(
     tasks.spawn("store follower", async move { follower.run(loaded, following).await });
     let (fresh, fresh_clock, fresh_stop) = (certificates.clone(), clock.clone(), stop.clone());
     tasks.spawn("certificates", async move { fresh.keep_fresh(fresh_clock, fresh_stop).await });
-    let own = bootstrap::Settings {
-        advertise_address,
-        secure_port: address.port(),
-        service_range: configuration.service_range,
-        client_ca_pem,
-    };
+    let own = bootstrap::Settings { advertise_address, secure_port: address.port(), service_ranges, client_ca_pem };
     bootstrap::apply(&server, &own)
         .await
         .map_err(|status| anyhow::anyhow!("making what a cluster begins with: {}", status.message))?;
+    tasks.spawn("kubernetes service", bootstrap::keep(server.clone(), own, stop.clone()));
     let (serving, config, end) = (server.clone(), tls(&certificates, verifier)?, stop.clone());
     tasks.spawn("api server", async move { serving.serve_tls(listener, config, end).await });
     Ok(Running { server, certificates, address, advertise_address, tasks })
+}
+
+/// The range from which the service `kubernetes` has its address.
+fn primary(ranges: &[IpNet]) -> Result<IpNet> {
+    match ranges {
+        [one] => Ok(*one),
+        [first, second] if first.addr().is_ipv4() != second.addr().is_ipv4() => Ok(*first),
+        [_, _] => bail!("--service-cluster-ip-range must be of different IP family to be dual stack"),
+        _ => bail!("--service-cluster-ip-range must contain one range, or two of different families"),
+    }
 }
 
 /// The URL that clients on this machine use.

@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result, bail};
 use apiserver::certificates::Profile;
 use apiserver::{ApiServer, User};
 use base::{CancellationToken, Clock, Random, Tasks};
+use client::leader::{Candidate, lead};
 use client::{Client, Context};
 use ipnet::IpNet;
 use kubelet::{Certificate, KubeletOptions, RuntimeChoice};
 
 use crate::cluster::{self, Configuration, Running};
 use crate::pid_file::PidFile;
-use crate::{access, roles, signals};
+use crate::{access, etcd, roles, signals};
 
 /// Where the CNI plugins may lie.
 const CNI_PLUGINS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
@@ -40,9 +41,9 @@ pub struct Arguments {
     /// The node's name; the machine's host name unless given.
     #[arg(long, default_value_t = cluster::host_name())]
     node_name: String,
-    /// The addresses of services.
-    #[arg(long, default_value = "10.96.0.0/16")]
-    service_cluster_ip_range: IpNet,
+    /// The addresses of services: a range, or one of each family, the preferred one first.
+    #[arg(long, value_delimiter = ',', default_value = "10.96.0.0/16")]
+    service_cluster_ip_range: Vec<IpNet>,
     /// The addresses of pods.
     #[arg(long, default_value = "10.244.0.0/16")]
     cluster_cidr: IpNet,
@@ -54,6 +55,8 @@ pub struct Arguments {
     container_runtime_endpoint: Option<String>,
     #[command(flatten)]
     access: access::Arguments,
+    #[command(flatten)]
+    etcd: etcd::Flags,
     /// Run no node here: API server, controllers and scheduler only.
     #[arg(long)]
     disable_agent: bool,
@@ -68,19 +71,20 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         check_machine(&arguments)?;
     }
     let (clock, random, stop) = (Clock::system(), Random::system(), signals::cancelled_by_signals()?);
+    let etcd = arguments.etcd.clone().etcd();
     let configuration = Configuration {
         data_dir: arguments.data_dir.clone(),
         bind_address: arguments.bind_address,
         secure_port: arguments.secure_port,
         advertise_address: arguments.advertise_address,
-        service_range: arguments.service_cluster_ip_range,
+        service_ranges: arguments.service_cluster_ip_range.clone(),
         supplied: apiserver::certificates::Supplied::default(),
         token_auth_file: None,
         issuers: vec![cluster::DEFAULT_ISSUER.to_owned()],
         modes: vec![apiserver::authorization::Mode::Node, apiserver::authorization::Mode::Rbac],
         verify_kubelets: true,
         access: arguments.access.clone(),
-        etcd: None,
+        etcd: etcd.clone(),
     };
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -100,7 +104,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         .map_err(|status| anyhow::anyhow!("making the roles of the components: {}", status.message))?;
     let house = House { arguments: &arguments, running: &running, clock, random, stop: stop.clone() };
     let mut components = Tasks::new();
-    house.control_plane(&mut components);
+    house.control_plane(&mut components, etcd.is_some());
     if !arguments.disable_agent {
         house.node(&mut components)?;
     }
@@ -156,6 +160,17 @@ fn service_account(server: &ApiServer, agent: &'static str, name: &str) -> Clien
     Client::in_process(server.clone(), user).named(agent)
 }
 
+/// Schedules whenever it is this process's turn. Who loses the lead waits for it again: the node goes on.
+async fn schedule_in_turn(context: Context, identity: String) {
+    let election = scheduler::config::LeaderElection::default();
+    let candidate = Candidate { namespace: election.namespace, name: election.name, identity };
+    let work = |cancel: CancellationToken| {
+        let context = Context { cancel, ..context.clone() };
+        scheduler::run(context, scheduler::config::Profile::default())
+    };
+    while !lead(&context, &candidate, work).await {}
+}
+
 impl House<'_> {
     /// A client in process that speaks for `name`; what it writes is managed by `agent`.
     fn client(&self, agent: &'static str, name: &str, groups: &[&str]) -> Client {
@@ -163,11 +178,15 @@ impl House<'_> {
         Client::in_process(self.running.server.clone(), User::new(name, &groups)).named(agent)
     }
 
-    fn control_plane(&self, tasks: &mut Tasks) {
+    fn control_plane(&self, tasks: &mut Tasks, elect: bool) {
         let client = self.client("kube-scheduler", "system:kube-scheduler", &[]);
         let context =
             Context { client, clock: self.clock.clone(), random: self.random.clone(), cancel: self.stop.clone() };
-        tasks.spawn("scheduler", scheduler::run(context, scheduler::config::Profile::default()));
+        if elect {
+            tasks.spawn("scheduler", schedule_in_turn(context, self.identity()));
+        } else {
+            tasks.spawn("scheduler", scheduler::run(context, scheduler::config::Profile::default()));
+        }
 
         let client = self.client("kube-controller-manager", "system:kube-controller-manager", &[]);
         let server = self.running.server.clone();
@@ -177,16 +196,33 @@ impl House<'_> {
             identities: Some(identities),
             root_ca: self.running.certificates.authority_pem().to_owned(),
             cluster_cidrs: vec![self.arguments.cluster_cidr.to_string()],
+            leader_identity: elect.then(|| self.identity()),
             ..controllers::Options::default()
         };
-        let run = controllers::run(client, options, self.clock.clone(), self.random.clone(), self.stop.clone());
+        let (clock, random, stop) = (self.clock.clone(), self.random.clone(), self.stop.clone());
+        let run = async move {
+            loop {
+                let run =
+                    controllers::run(client.clone(), options.clone(), clock.clone(), random.clone(), stop.clone());
+                match run.await {
+                    // The node goes on; the controllers wait for their turn again.
+                    Err(controllers::Error::LeadLost) if !stop.is_cancelled() => {}
+                    ended => return ended,
+                }
+            }
+        };
         self.component(tasks, "controllers", run);
+    }
+
+    /// Who this process is among those that want to lead.
+    fn identity(&self) -> String {
+        format!("{}_{}", cluster::host_name(), self.random.uuid())
     }
 
     fn node(&self, tasks: &mut Tasks) -> Result<()> {
         let name = &self.arguments.node_name;
         let node_ip = self.running.advertise_address;
-        let dns_ip = self.dns_address();
+        let dns_ip = self.dns_address()?;
         let cni_dir = self.arguments.data_dir.join("cni");
         let plugins = CNI_PLUGINS.map(PathBuf::from);
         let bin_dir = plugins.iter().find(|dir| dir.join("ptp").exists()).cloned();
@@ -272,9 +308,10 @@ impl House<'_> {
         })
     }
 
-    fn dns_address(&self) -> IpAddr {
-        let range = self.arguments.service_cluster_ip_range;
-        self.arguments.cluster_dns.or_else(|| range.hosts().nth(9)).unwrap_or_else(|| range.network())
+    fn dns_address(&self) -> Result<IpAddr> {
+        let tenth = self.arguments.service_cluster_ip_range.first().and_then(|range| range.hosts().nth(9));
+        let address = self.arguments.cluster_dns.or(tenth);
+        address.context("the service range has no tenth address: give --cluster-dns")
     }
 
     /// Runs a component; one that cannot go on takes the process down with it, so that somebody notices.

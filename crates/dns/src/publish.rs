@@ -38,13 +38,13 @@ pub async fn publish(client: &Client, cluster_ip: IpAddr, endpoint: SocketAddr) 
     .await
 }
 
-/// Creates the object; if it is there, `merge`s the wanted one into it and updates if that changed something.
+/// Creates the object; if it is there, `merge`s the wanted one into it and updates if that changed something. It is
+/// looked for first: a service with an address of its choice is refused before anybody says that it is there.
 async fn put<K: Kind>(client: &Client, wanted: K, merge: impl Fn(&mut K, K) -> bool) -> Result<(), ApiError> {
-    match client.create(&wanted).await {
-        Err(error) if error.is_already_exists() => {}
-        other => return other.map(drop),
-    }
-    let mut present: K = client.get(wanted.namespace(), wanted.name()).await?;
+    let mut present: K = match client.get(wanted.namespace(), wanted.name()).await {
+        Err(error) if error.is_not_found() => return client.create(&wanted).await.map(drop),
+        present => present?,
+    };
     if merge(&mut present, wanted) { client.update(&present).await.map(drop) } else { Ok(()) }
 }
 

@@ -223,17 +223,18 @@ async fn start_server(
     let settings = settings(clock.now())?;
     let started = ApiServer::start(store, Options::default(), settings, clock.clone(), random.clone()).await;
     let (server, loaded) = started.map_err(|error| format!("reading the store: {error}"))?;
-    let (follower, stop) = (server.clone(), stop.clone());
-    tasks.spawn("store follower", async move { follower.run(loaded, stop).await });
+    let (follower, end) = (server.clone(), stop.clone());
+    tasks.spawn("store follower", async move { follower.run(loaded, end).await });
     let own = bootstrap::Settings {
         advertise_address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
         secure_port: 6443,
-        service_range: SERVICE_RANGE.parse().expect("a constant range"),
+        service_ranges: vec![SERVICE_RANGE.parse().expect("a constant range")],
         // The real one would be another one in every run.
         client_ca_pem: String::new(),
     };
     let made = bootstrap::apply(&server, &own).await;
     made.map_err(|status| format!("making what a cluster begins with: {}", status.message))?;
+    tasks.spawn("kubernetes service", bootstrap::keep(server.clone(), own, stop.clone()));
     Ok(server)
 }
 

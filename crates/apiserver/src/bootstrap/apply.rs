@@ -1,20 +1,20 @@
 //! Makes what a cluster has before anybody asks for it, through the server's own front door.
 
-use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full};
+use http::{Method, StatusCode};
 use jiff::Timestamp;
 use kinds::Kind;
-use machinery::{Status, Value, json, meta, value};
-use tower::Service as _;
+use machinery::{Status, Value, meta, value};
 
-use super::{Action, Settings, objects, plan};
-use crate::{ApiServer, User};
+use super::{Action, Settings, masters, objects, plan};
+use crate::ApiServer;
+use crate::loopback::ask;
 
 /// The field manager of flow schemas and priority levels.
 const FLOW_CONTROL_MANAGER: &str = "api-priority-and-fairness-config-producer-v1";
 /// The field manager of what flow schemas are told.
 const FLOW_CONTROL_CONSUMER: &str = "api-priority-and-fairness-config-consumer-v1";
+/// The field manager of what the default service range is told.
+const SERVICE_RANGE_MANAGER: &str = "kubernetes-service-cidr-controller";
 
 /// Creates and repairs every object that the cluster should have. Objects of kinds that the server does not have are
 /// left out. Somebody else may do the same at the same time: then theirs counts.
@@ -22,7 +22,8 @@ const FLOW_CONTROL_CONSUMER: &str = "api-priority-and-fairness-config-consumer-v
 /// # Errors
 /// What the server answered to the first object that could not be written.
 pub async fn apply(server: &ApiServer, settings: &Settings) -> Result<(), Status> {
-    ensure(server, objects(settings)).await
+    ensure(server, objects(settings)).await?;
+    masters::announce(server, settings).await
 }
 
 /// Creates and repairs these objects.
@@ -44,7 +45,7 @@ pub async fn ensure(server: &ApiServer, objects: Vec<Value>) -> Result<(), Statu
             Err(status) if status.code == StatusCode::NOT_FOUND.as_u16() => None,
             Err(status) => return Err(status),
         };
-        let condition = not_dangling(&desired, existing.as_ref(), server.server.clock.now());
+        let condition = condition(&desired, existing.as_ref(), server.server.clock.now());
         let written = match plan(desired, existing.as_ref()) {
             Action::Nothing => Ok(Value::Null),
             Action::Create(new) => ask(server, Method::POST, &by(&place, kind), Some(&new)).await,
@@ -55,41 +56,77 @@ pub async fn ensure(server: &ApiServer, objects: Vec<Value>) -> Result<(), Statu
             }
         };
         match written {
+            // The service's address is still another's, if only because a crash left it behind: it is tried again.
+            Err(status) if status.code == StatusCode::UNPROCESSABLE_ENTITY.as_u16() && kind.kind == "Service" => {
+                tracing::warn!(error = status.message, "a service cannot be made yet");
+            }
             Err(status) if status.code != StatusCode::CONFLICT.as_u16() => return Err(status),
             _ => {}
         }
-        if let Some(condition) = condition {
-            let place = format!("{object}/status?fieldManager={FLOW_CONTROL_CONSUMER}&force=true");
+        if let Some((manager, condition)) = condition {
+            let place = format!("{object}/status?fieldManager={manager}&force=true");
             ask(server, Method::PATCH, &place, Some(&condition)).await?;
         }
     }
     Ok(())
 }
 
-/// What a flow schema is told whose priority level is there, unless it knows. Levels are made before schemas.
-fn not_dangling(desired: &Value, existing: Option<&Value>, now: Timestamp) -> Option<Value> {
-    const CONDITION: &str = "Dangling";
+/// What the server says of an object that nobody has said anything of yet, and as which field manager.
+fn condition(desired: &Value, existing: Option<&Value>, now: Timestamp) -> Option<(&'static str, Value)> {
+    let (name, manager) = match meta::kind(desired) {
+        "FlowSchema" => ("Dangling", FLOW_CONTROL_CONSUMER),
+        "ServiceCIDR" => ("Ready", SERVICE_RANGE_MANAGER),
+        _ => return None,
+    };
     let conditions = existing.map(|existing| existing.items_at(&["status", "conditions"])).unwrap_or_default();
-    if meta::kind(desired) != "FlowSchema" || conditions.iter().any(|c| c.str_at(&["type"]) == Some(CONDITION)) {
+    if conditions.iter().any(|condition| condition.str_at(&["type"]) == Some(name)) {
         return None;
     }
+    let said = match name {
+        "Dangling" => not_dangling(desired, now),
+        _ => ready(desired, existing, now)?,
+    };
+    Some((manager, said))
+}
+
+/// What the default range is told when it is the one of the flags.
+fn ready(desired: &Value, existing: Option<&Value>, now: Timestamp) -> Option<Value> {
+    let is_other = |existing: &Value| existing.at(&["spec", "cidrs"]) != desired.at(&["spec", "cidrs"]);
+    if existing.is_some_and(|existing| meta::is_deleting(existing) || is_other(existing)) {
+        return None;
+    }
+    Some(value!({
+        "kind": "ServiceCIDR",
+        "apiVersion": (meta::api_version(desired)),
+        "metadata": {"name": (meta::name(desired))},
+        "status": {"conditions": [{
+            "type": "Ready",
+            "status": "True",
+            "lastTransitionTime": (meta::seconds(now)),
+            "message": "Kubernetes default Service CIDR is ready"
+        }]}
+    }))
+}
+
+/// What a flow schema is told whose priority level is there. Levels are made before schemas.
+fn not_dangling(desired: &Value, now: Timestamp) -> Value {
     let level = desired.str_at(&["spec", "priorityLevelConfiguration", "name"]).unwrap_or_default();
     let message = format!(
         "This FlowSchema references the PriorityLevelConfiguration object named {} and it exists",
         machinery::field::quote(level)
     );
-    Some(value!({
+    value!({
         "kind": "FlowSchema",
         "apiVersion": (meta::api_version(desired)),
         "metadata": {"name": (meta::name(desired))},
         "status": {"conditions": [{
-            "type": CONDITION,
+            "type": "Dangling",
             "status": "False",
             "lastTransitionTime": (meta::seconds(now)),
             "reason": "Found",
             "message": message
         }]}
-    }))
+    })
 }
 
 /// The request says who owns what it writes, where that is not the server as a whole.
@@ -102,25 +139,4 @@ fn by(path: &str, kind: &Kind) -> String {
 
 fn split(api_version: &str) -> (&str, &str) {
     api_version.split_once('/').unwrap_or(("", api_version))
-}
-
-/// One request in process, as the server itself.
-async fn ask(server: &ApiServer, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Status> {
-    let bytes = body.map(json::to_vec).unwrap_or_default();
-    let mut request = Request::new(Full::new(Bytes::from(bytes)));
-    let encoding = if method == Method::PATCH { "application/apply-patch+yaml" } else { "application/json" };
-    *request.method_mut() = method;
-    *request.uri_mut() = path.parse().map_err(|error| Status::internal(format!("{path}: {error}")))?;
-    request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(encoding));
-    // The field manager of what the server itself makes.
-    request.headers_mut().insert(header::USER_AGENT, header::HeaderValue::from_static("kube-apiserver"));
-    request.extensions_mut().insert(User::loopback());
-    let Ok(answer) = server.clone().call(request).await;
-    let code = answer.status();
-    let body = answer.into_body().collect().await.map_err(Status::internal)?.to_bytes();
-    let value = json::parse(&body).map_err(Status::internal)?;
-    if code.is_success() {
-        return Ok(value);
-    }
-    Err(Status::from_value(&value).unwrap_or_else(|| Status::internal(format!("{path} answered {code}"))))
 }

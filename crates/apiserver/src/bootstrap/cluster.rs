@@ -1,7 +1,5 @@
 //! The objects of a fresh cluster that no text needs: namespaces, priority classes, the API server's own service.
 
-use std::net::IpAddr;
-
 use machinery::{Object, Value, value};
 
 use super::Settings;
@@ -66,7 +64,7 @@ pub fn service(settings: &Settings) -> Value {
         },
         "spec": {
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": (i64::from(settings.secure_port))}],
-            "clusterIP": (settings.service_address().to_string()),
+            "clusterIP": (settings.service_address().map(|address| address.to_string()).unwrap_or_default()),
             "ipFamilyPolicy": "SingleStack",
             "type": "ClusterIP",
             "sessionAffinity": "None"
@@ -74,65 +72,15 @@ pub fn service(settings: &Settings) -> Value {
     })
 }
 
-/// Where the API server listens, in both forms; nothing when it listens on the loopback, which no pod can reach.
-pub fn endpoints(settings: &Settings) -> Vec<Value> {
-    let address = settings.advertise_address;
-    if address.is_loopback() || address.is_unspecified() {
-        return Vec::new();
-    }
-    let (ip, port) = (address.to_string(), i64::from(settings.secure_port));
-    let ports = value!([{"name": "https", "port": port, "protocol": "TCP"}]);
-    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-    vec![
-        value!({
-            "kind": "Endpoints",
-            "apiVersion": "v1",
-            "metadata": {
-                "name": "kubernetes",
-                "namespace": "default",
-                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}
-            },
-            "subsets": [{"addresses": [{"ip": (ip.as_str())}], "ports": (ports.clone())}]
-        }),
-        value!({
-            "kind": "EndpointSlice",
-            "apiVersion": "discovery.k8s.io/v1",
-            "metadata": {
-                "name": "kubernetes",
-                "namespace": "default",
-                "labels": {"kubernetes.io/service-name": "kubernetes"}
-            },
-            "addressType": family,
-            "endpoints": [{"addresses": [(ip.as_str())], "conditions": {"ready": true}}],
-            "ports": ports
-        }),
-    ]
-}
-
-/// The service range and the one address taken from it (KEP-1880).
+/// The ranges of services (KEP-1880).
 pub fn service_range(settings: &Settings) -> Vec<Value> {
-    let address = settings.service_address();
-    let family = if matches!(address, IpAddr::V4(_)) { "IPv4" } else { "IPv6" };
-    vec![
-        value!({
-            "kind": "ServiceCIDR",
-            "apiVersion": "networking.k8s.io/v1",
-            "metadata": {"name": "kubernetes"},
-            "spec": {"cidrs": [(settings.service_range.to_string())]}
-        }),
-        value!({
-            "kind": "IPAddress",
-            "apiVersion": "networking.k8s.io/v1",
-            "metadata": {
-                "name": (address.to_string()),
-                "labels": {
-                    "ipaddress.kubernetes.io/ip-family": family,
-                    "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"
-                }
-            },
-            "spec": {"parentRef": {"resource": "services", "namespace": "default", "name": "kubernetes"}}
-        }),
-    ]
+    let cidrs: Vec<String> = settings.service_ranges.iter().map(ToString::to_string).collect();
+    vec![value!({
+        "kind": "ServiceCIDR",
+        "apiVersion": "networking.k8s.io/v1",
+        "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": cidrs}
+    })]
 }
 
 /// How extension API servers find out which client certificates to trust.
@@ -156,21 +104,5 @@ mod tests {
         assert_eq!(flow_control().len(), 19);
         expect_test::expect![[r#"{"kind":"PriorityLevelConfiguration","apiVersion":"flowcontrol.apiserver.k8s.io/v1","metadata":{"name":"catch-all","annotations":{"apf.kubernetes.io/autoupdate-spec":"true"}},"spec":{"limited":{"lendablePercent":0,"limitResponse":{"type":"Reject"},"nominalConcurrencyShares":5},"type":"Limited"}}"#]]
             .assert_eq(&json::to_string(&flow_control()[0]));
-    }
-
-    #[test]
-    fn a_loopback_address_is_not_announced() {
-        let settings = |address: &str| Settings {
-            advertise_address: address.parse().unwrap(),
-            secure_port: 6443,
-            service_range: "10.96.0.0/16".parse().unwrap(),
-            client_ca_pem: String::new(),
-        };
-        assert!(endpoints(&settings("127.0.0.1")).is_empty());
-        let shown: Vec<String> = endpoints(&settings("192.0.2.7")).iter().map(json::to_string).collect();
-        expect_test::expect![[r#"
-            {"kind":"Endpoints","apiVersion":"v1","metadata":{"name":"kubernetes","namespace":"default","labels":{"endpointslice.kubernetes.io/skip-mirror":"true"}},"subsets":[{"addresses":[{"ip":"192.0.2.7"}],"ports":[{"name":"https","port":6443,"protocol":"TCP"}]}]}
-            {"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","metadata":{"name":"kubernetes","namespace":"default","labels":{"kubernetes.io/service-name":"kubernetes"}},"addressType":"IPv4","endpoints":[{"addresses":["192.0.2.7"],"conditions":{"ready":true}}],"ports":[{"name":"https","port":6443,"protocol":"TCP"}]}"#]]
-        .assert_eq(&shown.join("\n"));
     }
 }

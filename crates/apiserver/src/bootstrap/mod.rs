@@ -3,6 +3,7 @@
 mod api_services;
 mod apply;
 mod cluster;
+mod masters;
 mod rbac;
 mod reconcile;
 
@@ -13,6 +14,7 @@ use machinery::Value;
 
 pub use apply::{apply, ensure};
 pub use cluster::{NAMESPACES, flow_control};
+pub use masters::keep;
 pub use reconcile::{Action, plan};
 
 use crate::authorization::Rule;
@@ -24,17 +26,17 @@ pub struct Settings {
     pub advertise_address: IpAddr,
     /// The port it listens on.
     pub secure_port: u16,
-    /// The addresses of services.
-    pub service_range: IpNet,
+    /// The addresses of services: a range, or two of different families, the preferred one first.
+    pub service_ranges: Vec<IpNet>,
     /// The certificates that client certificates are checked against.
     pub client_ca_pem: String,
 }
 
 impl Settings {
-    /// The address of the service `kubernetes`: the first of the range.
+    /// The address of the service `kubernetes`: the first of the first range.
     #[must_use]
-    pub fn service_address(&self) -> IpAddr {
-        first_address(self.service_range)
+    pub fn service_address(&self) -> Option<IpAddr> {
+        self.service_ranges.first().copied().map(first_address)
     }
 }
 
@@ -55,7 +57,6 @@ pub fn objects(settings: &Settings) -> Vec<Value> {
     objects.extend(api_services::objects());
     objects.extend(cluster::service_range(settings));
     objects.push(cluster::service(settings));
-    objects.extend(cluster::endpoints(settings));
     objects.push(cluster::authentication_config(settings));
     objects
 }

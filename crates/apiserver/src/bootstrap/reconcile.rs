@@ -35,6 +35,7 @@ pub fn plan(desired: Value, existing: Option<&Value>) -> Action {
         "Endpoints" => write_fields(&desired, existing, &[&["subsets"]]),
         "EndpointSlice" => write_fields(&desired, existing, &[&["endpoints"], &["ports"]]),
         "ConfigMap" => write_fields(&desired, existing, &[&["data", "client-ca-file"]]),
+        "ServiceCIDR" if becomes_dual(&desired, existing) => write_fields(&desired, existing, &[&["spec", "cidrs"]]),
         "APIService" if meta::label(existing, MANAGED.0) == Some(MANAGED.1) => {
             write_fields(&desired, existing, &[&["spec"]])
         }
@@ -43,6 +44,12 @@ pub fn plan(desired: Value, existing: Option<&Value>) -> Action {
         }
         _ => Action::Nothing,
     }
+}
+
+/// Whether a second range is to come to the first.
+fn becomes_dual(desired: &Value, existing: &Value) -> bool {
+    let [desired, existing] = [desired, existing].map(|range| range.items_at(&["spec", "cidrs"]));
+    desired.len() == 2 && existing.len() == 1 && desired[0] == existing[0]
 }
 
 fn is_protected(existing: &Value) -> bool {

@@ -10,6 +10,7 @@ use machinery::{Status, Value, meta};
 
 use crate::access::{self, Write};
 use crate::admission::Operation;
+use crate::allocation;
 use crate::call::{self, Call};
 use crate::codec::{self, Expected};
 use crate::objects::{Objects, Stored};
@@ -138,6 +139,10 @@ pub async fn delete_object(
             Plan::Remove(_) if options.dry_run => return Ok(Deleted { object: stored.object, gone: true }),
             Plan::Remove(mut last) => {
                 if let Ok(revision) = objects.remove(&stored).await? {
+                    if allocation::concerns(kind) {
+                        // A service takes other objects along, which are deleted the same way.
+                        Box::pin(allocation::gone(server, &stored.object)).await;
+                    }
                     meta::set_resource_version(&mut last, &revision.to_string());
                     return Ok(Deleted { object: last, gone: true });
                 }

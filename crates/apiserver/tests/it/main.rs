@@ -9,6 +9,7 @@ mod encodings;
 mod hostile;
 mod limits;
 mod list;
+mod services;
 #[path = "../../../../fuzz/targets/smoke.rs"]
 mod smoke;
 mod subresources;

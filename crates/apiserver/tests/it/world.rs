@@ -7,7 +7,7 @@ use apiserver::authentication::service_account::Tokens;
 use apiserver::authentication::{ClientCertificates, SigningKey, TokenFile};
 use apiserver::authorization::Mode;
 use apiserver::certificates::Authority;
-use apiserver::{ApiServer, Options, User};
+use apiserver::{ApiServer, Options, User, bootstrap};
 use base::{CancellationToken, Clock, Random, Tasks};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -54,6 +54,20 @@ impl World {
         let (following, end) = (server.clone(), stop.clone());
         tasks.spawn("follower", async move { following.run(loaded, end).await });
         Self { server, stop, _tasks: tasks }
+    }
+
+    /// Makes what a cluster begins with and announces the server, until the token ends.
+    pub async fn begin(&self, address: &str) -> CancellationToken {
+        let settings = bootstrap::Settings {
+            advertise_address: address.parse().unwrap(),
+            secure_port: 6443,
+            service_ranges: vec!["10.96.0.0/24".parse().unwrap(), "fd00::/112".parse().unwrap()],
+            client_ca_pem: String::new(),
+        };
+        bootstrap::apply(&self.server, &settings).await.map_err(|status| status.message).unwrap();
+        let end = CancellationToken::new();
+        drop(base::spawn("announcer", bootstrap::keep(self.server.clone(), settings, end.clone())));
+        end
     }
 
     /// Any request of any user; its answer with the whole body.

@@ -7,3 +7,4 @@ mod members;
 mod reflector;
 mod server;
 mod shared_etcd;
+mod shared_services;

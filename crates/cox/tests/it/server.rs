@@ -56,6 +56,13 @@ impl Server {
         Client::from_kubeconfig(&kubeconfig).await.unwrap()
     }
 
+    /// Asks the server to end, and waits until it did.
+    pub fn stop(&mut self) {
+        let process = i32::try_from(self.process.id()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(self.process.wait().unwrap().success(), "{}", std::fs::read_to_string(&self.log).unwrap());
+    }
+
     /// Gives another server, which is not started yet, the same authority and keys.
     pub fn share_keys(&self, folder: &Path, name: &str) {
         let (from, to) = (self.data_dir.join("pki"), folder.join(name).join("pki"));
