@@ -153,6 +153,8 @@ mod tests {
     #[test]
     fn a_new_range_gets_ready() {
         expect![[r#"
+            patch ServiceCIDR a {"metadata":{"finalizers":["networking.k8s.io/service-cidr-finalizer"]}}
+            patch ServiceCIDR/status a {"metadata":{"name":"a"},"status":{"conditions":[{"type":"Ready","status":"True","lastTransitionTime":"2026-01-01T00:10:00Z","message":"Kubernetes Service CIDR is ready"}]}}
         "#]]
         .assert_eq(&table::plan(&CONTROLLER, "a", &range("a", "10.0.0.0/24", "")));
     }
@@ -168,6 +170,10 @@ mod tests {
         .map(|yaml| table::plan(&CONTROLLER, "a", &yaml))
         .join("");
         expect![[r#"
+            patch ServiceCIDR/status a {"metadata":{"name":"a"},"status":{"conditions":[{"type":"Ready","status":"False","lastTransitionTime":"2026-01-01T00:10:00Z","message":"There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR","reason":"Terminating"}]}}
+            patch ServiceCIDR a {"metadata":{"$deleteFromPrimitiveList/finalizers":["networking.k8s.io/service-cidr-finalizer"]}}
+            patch ServiceCIDR a {"metadata":{"$deleteFromPrimitiveList/finalizers":["networking.k8s.io/service-cidr-finalizer"]}}
+            requeue after 6s
         "#]]
         .assert_eq(&shown);
     }

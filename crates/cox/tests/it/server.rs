@@ -56,11 +56,16 @@ impl Server {
         Client::from_kubeconfig(&kubeconfig).await.unwrap()
     }
 
-    /// Asks the server to end, and waits until it did.
-    pub fn stop(&mut self) {
+    /// Asks the server to end, and waits until it did. Meanwhile its clients can let go of it.
+    pub async fn stop(&mut self, clock: &Clock) {
         let process = i32::try_from(self.process.id()).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGTERM).unwrap();
-        assert!(self.process.wait().unwrap().success(), "{}", std::fs::read_to_string(&self.log).unwrap());
+        let ended = async {
+            while self.process.try_wait().unwrap().is_none() {
+                clock.sleep(LOOK).await;
+            }
+        };
+        clock.timeout(READY_LIMIT, ended).await.expect("the server ends in time");
     }
 
     /// Gives another server, which is not started yet, the same authority and keys.

@@ -46,7 +46,7 @@ async fn services_of_two_servers() {
 
     let (bitmap, _) = members.open().get("/registry/ranges/servicenodeports", None).await.unwrap();
     assert!(bitmap.unwrap().value.starts_with(b"k8s\0"), "it is kept as stock servers keep it");
-    second.stop();
+    second.stop(&clock).await;
     assert_eq!(announced(&ours).await, ["192.0.2.1"]);
 }
 
