@@ -21,11 +21,15 @@ const SERVICES: usize = 100;
 async fn services_of_two_servers() {
     let (clock, members, folder) = (Clock::system(), Members::start(1), tempfile::tempdir().unwrap());
     // Few addresses, so that both want the same ones.
-    let flags = |address: &'static str| ["--service-cluster-ip-range", "10.96.0.0/24", "--advertise-address", address];
-    let mut first = Server::start_with(folder.path(), "first", &members.endpoints(), &flags("192.0.2.1"));
+    let flags = |address: &str| {
+        let etcd_servers = members.endpoints().join(",");
+        let own = ["--secure-port", "0", "--etcd-servers", &etcd_servers, "--advertise-address", address];
+        own.iter().chain(&["--service-cluster-ip-range", "10.96.0.0/24"]).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let mut first = Server::start(folder.path(), "first", &flags("192.0.2.1"));
     let ours = first.client(&clock).await;
     first.share_keys(folder.path(), "second");
-    let mut second = Server::start_with(folder.path(), "second", &members.endpoints(), &flags("192.0.2.2"));
+    let mut second = Server::start(folder.path(), "second", &flags("192.0.2.2"));
     let theirs = second.client(&clock).await;
     assert_eq!(announced(&ours).await, ["192.0.2.1", "192.0.2.2"]);
 
