@@ -26,7 +26,7 @@ pub use resource::{ResourceCache, Snapshot};
 pub use selection::Selection;
 pub use watcher::{Begin, Next, Watcher};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ pub struct Cacher {
     observers: Vec<Arc<dyn Observer>>,
     /// By the key prefix of their objects.
     resources: BTreeMap<String, Arc<ResourceCache>>,
+    /// By the place of their kinds in the store.
+    by_storage: HashMap<&'static str, Arc<ResourceCache>>,
     handover: handover::Handover,
     progress: tokio::sync::watch::Sender<Revision>,
 }
@@ -76,17 +78,15 @@ impl Cacher {
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
         let stored = kinds.iter().filter(|kind| !kind.storage.is_empty() && kind.stored_as.is_none());
-        let resources = stored
-            .map(|kind| {
-                let prefix = format!("{ROOT}{}/", kind.storage);
-                (prefix.clone(), Arc::new(ResourceCache::new(kind, prefix)))
-            })
-            .collect();
+        let made = stored.map(|kind| Arc::new(ResourceCache::new(kind, format!("{ROOT}{}/", kind.storage))));
+        let by_storage: HashMap<_, _> = made.map(|resource| (resource.kind.storage, resource)).collect();
+        let resources = by_storage.values().map(|resource| (resource.prefix.clone(), resource.clone())).collect();
         Self {
             store,
             clock,
             observers,
             resources,
+            by_storage,
             handover: handover::Handover::default(),
             progress: tokio::sync::watch::Sender::new(Revision(0)),
         }
@@ -95,7 +95,7 @@ impl Cacher {
     /// The cache of the objects of `kind`, in the form in which they are stored.
     #[must_use]
     pub fn of(&self, kind: &Kind) -> Option<&Arc<ResourceCache>> {
-        self.resources.get(&format!("{ROOT}{}/", kind.storage))
+        self.by_storage.get(kind.storage)
     }
 
     /// Leaves for the cache what is known of an object that is about to be stored.

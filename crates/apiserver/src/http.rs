@@ -1,5 +1,7 @@
 //! The server's socket: TLS, HTTP/1.1 and HTTP/2, and an end that lets requests finish.
 
+mod gather;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+
+use gather::Gather;
 
 use crate::pipeline;
 use crate::reply::{Body, Reply};
@@ -97,7 +101,7 @@ async fn tls(
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let certificates = Arc::new(shown.iter().map(|one| one.clone().into_owned()).collect());
-            connection(server, stream, Peer { address, certificates }, stop).await;
+            connection(server, Gather::new(stream), Peer { address, certificates }, stop).await;
         }
         Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake error"),
         Err(_) => tracing::debug!(%address, "TLS handshake timed out"),

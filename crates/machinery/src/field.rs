@@ -49,7 +49,8 @@ impl Path {
     }
 
     fn with<const N: usize>(&self, more: [&str; N]) -> Self {
-        let mut path = self.0.clone();
+        // Not `clone`, which goes byte by byte.
+        let mut path = SmallVec::from_slice(&self.0);
         more.iter().for_each(|text| path.extend_from_slice(text.as_bytes()));
         Self(path)
     }

@@ -1,5 +1,6 @@
 //! Amounts of resources (`500m`, `1Gi`, `12e6`), exact to a billionth, with upstream's canonical text.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{Add, Neg, Sub};
@@ -76,7 +77,10 @@ impl Quantity {
         }
         let parts = split(text)?;
         let (base, exponent, format) = unit(parts.suffix).ok_or(Error::Suffix)?;
-        let digits = format!("{}{}", parts.whole, parts.fraction);
+        let digits = match parts.fraction {
+            "" => Cow::Borrowed(parts.whole),
+            fraction => Cow::Owned([parts.whole, fraction].concat()),
+        };
         let fraction_digits = i64::try_from(parts.fraction.len()).map_err(|_| Error::Numeric)?;
         let amount = if base == 2 {
             scale_ten(shift(&digits, exponent), -fraction_digits + 9)
@@ -88,6 +92,15 @@ impl Quantity {
         let small_binary = format == Format::BinarySi && amount > 0 && amount < NANO;
         let format = if small_binary { Format::DecimalSi } else { format };
         Ok(Self { nanos: if parts.negative { -amount } else { amount }, format })
+    }
+
+    /// Whether a text is an amount just as it is written, so that there is nothing to bring into form; of those that are,
+    /// only the usual short ones are told.
+    pub(crate) fn is_written(text: &str) -> bool {
+        let (digits, suffix) = take_digits(text);
+        (1..=3).contains(&digits.len())
+            && !digits.starts_with('0')
+            && matches!(suffix, "" | "m" | "k" | "M" | "G" | "T" | "Ki" | "Mi" | "Gi" | "Ti")
     }
 
     /// The whole amount, a fraction rounded away from zero.
@@ -325,6 +338,18 @@ mod tests {
 
     fn canonical(text: &str) -> String {
         Quantity::parse(text).map_or_else(|e| e.to_string(), |q| q.to_string())
+    }
+
+    #[test]
+    fn what_needs_no_reading() {
+        for suffix in ["", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"] {
+            for number in 1..1000 {
+                let text = format!("{number}{suffix}");
+                assert!(Quantity::is_written(&text), "{text}");
+                assert_eq!(Quantity::parse(&text).unwrap().to_string(), text);
+            }
+        }
+        assert!(["", "0", "01", "1000", "1.5", "-1", "1e3", "m", "1n"].iter().all(|text| !Quantity::is_written(text)));
     }
 
     #[test]

@@ -81,12 +81,19 @@ impl Object {
     /// The value of `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+        self.place(name).map(|at| &self.0[at].1)
     }
 
     /// The value of `name`, to change it.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
-        self.0.iter_mut().find(|(n, _)| n == name).map(|(_, v)| v)
+        self.place(name).map(|at| &mut self.0[at].1)
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        let wanted = name.as_bytes();
+        // Most names differ in their length or their first letter; then nothing more is looked at.
+        let is_it = |name: &[u8]| name.len() == wanted.len() && name.first() == wanted.first() && name == wanted;
+        self.0.iter().position(|(name, _)| is_it(name.as_bytes()))
     }
 
     /// Whether `name` is there.
@@ -119,7 +126,7 @@ impl Object {
 
     /// The value of `name`, set to what `value` makes if it is absent.
     pub fn or_insert_with(&mut self, name: &str, value: impl FnOnce() -> Value) -> &mut Value {
-        let at = self.0.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
+        let at = self.place(name).unwrap_or_else(|| {
             self.0.push((name.into(), value()));
             self.0.len() - 1
         });
@@ -128,7 +135,7 @@ impl Object {
 
     /// Takes `name` out; the order of the others stays.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        let at = self.0.iter().position(|(n, _)| n == name)?;
+        let at = self.place(name)?;
         Some(self.0.remove(at).1)
     }
 

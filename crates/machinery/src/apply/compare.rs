@@ -31,7 +31,12 @@ impl Difference {
 
     /// What came or changed.
     pub(super) fn changed(&self) -> Set {
-        if self.modified.is_empty() { self.added.clone() } else { self.modified.clone().union(&self.added) }
+        self.modified.clone().union(&self.added)
+    }
+
+    /// The same, when all else is no longer needed.
+    pub(super) fn into_changed(self) -> Set {
+        if self.modified.is_empty() { self.added } else { self.modified.union(&self.added) }
     }
 }
 
@@ -76,6 +81,12 @@ impl Place {
 
 fn at(shape: Shape, old: Option<&Value>, new: Option<&Value>) -> Place {
     let mut place = Place::default();
+    match (old, new) {
+        (None, Some(new)) => return Place { added: all_of(shape, new), ..place },
+        (Some(old), None) => return Place { removed: all_of(shape, old), ..place },
+        (Some(old), Some(new)) if old == new => return place,
+        _ => {}
+    }
     match shape.atom() {
         Atom::List(item, relation) if !(shape::list(old).is_empty() && shape::list(new).is_empty()) => {
             items(&mut place, item, relation, shape::list(old), shape::list(new));
@@ -88,10 +99,33 @@ fn at(shape: Shape, old: Option<&Value>, new: Option<&Value>) -> Place {
             return place;
         }
     }
-    if old.is_none() || new.is_none() {
-        place.mark(old, new);
-    }
     place
+}
+
+/// A place with everything below it, which came or went as a whole.
+fn all_of(shape: Shape, value: &Value) -> Node {
+    let mut node = Node::leaf();
+    match shape.atom() {
+        Atom::Leaf => {}
+        Atom::List(kind, relation) => {
+            let groups = grouped(kind, relation, shape::list(Some(value)));
+            node.children = Set::with_capacity(groups.len());
+            for (element, same) in groups {
+                let below = if let [one] = same[..] { all_of(Shape::Typed(kind), one) } else { Node::leaf() };
+                node.children.push(element, below);
+            }
+        }
+        atom @ (Atom::Fields(_) | Atom::Map(_)) => {
+            let members = shape::object(Some(value));
+            node.children = Set::with_capacity(members.map_or(0, crate::Object::len));
+            for (name, member) in members.into_iter().flat_map(crate::Object::iter) {
+                let Some(shape) = atom.member(name) else { continue };
+                node.children.push(Element::Field(name.clone()), all_of(shape, member));
+            }
+        }
+    }
+    node.children.settle();
+    node
 }
 
 fn has_members(value: Option<&Value>) -> bool {

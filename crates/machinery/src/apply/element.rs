@@ -42,7 +42,12 @@ impl Element {
     #[must_use]
     pub fn text(&self) -> Text {
         match self {
-            Self::Field(name) => Text::from(format!("f:{name}")),
+            Self::Field(name) => {
+                let mut text = Text::with_capacity(name.len() + 2);
+                text.push_str("f:");
+                text.push_str(name);
+                text
+            }
             Self::Value(value) => Text::from(format!("v:{}", json::to_string(value))),
             Self::Index(at) => Text::from(format!("i:{at}")),
             Self::Key(keys) => {

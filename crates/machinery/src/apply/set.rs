@@ -39,6 +39,11 @@ impl Node {
 }
 
 impl Set {
+    /// Nothing, with room for so many places.
+    pub(super) fn with_capacity(places: usize) -> Self {
+        Self(Vec::with_capacity(places))
+    }
+
     /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -193,8 +198,11 @@ impl Set {
     }
 
     fn members(&self, with_self: bool) -> Object {
+        if self.is_empty() {
+            return Object::new();
+        }
         let mut object = Object::with_capacity(self.0.len() + usize::from(with_self));
-        if with_self && !self.is_empty() {
+        if with_self {
             object.push(".", Value::object());
         }
         for (element, node) in &self.0 {
@@ -212,7 +220,7 @@ impl Set {
 
 fn read(value: &Value) -> Option<Node> {
     let object = value.as_object()?;
-    let mut node = Node::default();
+    let mut node = Node { member: false, children: Set::with_capacity(object.len()) };
     for (name, below) in object.iter() {
         if name == "." {
             node.member = true;

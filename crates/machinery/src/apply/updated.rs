@@ -60,7 +60,7 @@ fn live_or_new(live: &Value, new: &Value, write: &Write) -> Option<Managers> {
 pub(super) fn take(live: &Value, new: &Value, write: &Write, manager: &str, managers: &mut Managers) {
     // Nothing conflicts with an update: it takes what it changes.
     let Ok(difference) = disown(live, new, write, managers, None, true) else { return };
-    let mut fields = difference.changed();
+    let mut fields = difference.into_changed();
     if let Some(reset) = write.reset {
         fields = fields.recursive_difference(reset);
     }

@@ -64,14 +64,27 @@ pub fn write_string(text: &str, out: &mut Vec<u8>) {
     out.reserve(bytes.len() + 2);
     out.push(b'"');
     let mut start = 0;
-    while let Some(plain) = bytes[start..].iter().position(|byte| !IS_PLAIN[usize::from(*byte)]) {
-        let index = start + plain;
+    while let Some(index) = special(bytes, start) {
         let byte = bytes[index];
         out.extend_from_slice(&bytes[start..index]);
         start = index + write_special(byte, &bytes[index..], out);
     }
     out.extend_from_slice(&bytes[start..]);
     out.push(b'"');
+}
+
+/// The first byte from `start` on that may not be written as it is.
+fn special(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    // Sixteen at a time, without a branch each: the compiler makes a few wide instructions of it.
+    let is_special = |byte: &u8| *byte < 0x20 || matches!(*byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+    while let Some(chunk) = bytes[at..].first_chunk::<16>() {
+        if chunk.iter().fold(false, |any, byte| any | is_special(byte)) {
+            break;
+        }
+        at += 16;
+    }
+    bytes[at..].iter().position(|byte| !IS_PLAIN[usize::from(*byte)]).map(|plain| at + plain)
 }
 
 /// Whether a byte is written as it is, whatever follows.

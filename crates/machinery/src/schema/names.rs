@@ -30,7 +30,7 @@ impl Names {
             if at == usize::from(NONE) {
                 return None;
             }
-            if fields[at].name == name {
+            if fields[at].name.as_bytes() == name.as_bytes() {
                 return Some(at);
             }
             place = (place + 1) & (self.0.len() - 1);

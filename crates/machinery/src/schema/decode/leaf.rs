@@ -27,9 +27,12 @@ impl<'m> Decoder<'m> {
             (Kind::Int32, Value::Int(number)) if i32::try_from(number).is_ok() => Value::Int(number),
             (Kind::IntOrString, Value::Int(number)) if i32::try_from(number).is_ok() => Value::Int(number),
             (Kind::Raw | Kind::Fields | Kind::Json, mut value) => {
-                json::keep_last(&mut value);
+                if self.has_doubles {
+                    json::keep_last(&mut value);
+                }
                 value
             }
+            (Kind::Quantity, Value::String(text)) if Quantity::is_written(&text) => Value::String(text),
             (Kind::Quantity, value) => self.quantity(&value),
             (Kind::Bytes, Value::String(text)) => self.bytes(&text),
             (Kind::Time | Kind::MicroTime, value) => self.time(kind, value),

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use super::{Field, Kind, Message, Omit, Type, zero};
 use crate::field::quote;
-use crate::{Object, Text, Value};
+use crate::{Object, Text, Value, decimal};
 
 /// What to do about names that the message does not have, or that stand twice (KEP-2885).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,10 @@ pub enum DecodeError {
 /// The first value that has a wrong type or form; with [`FieldValidation::Strict`] also unknown and duplicate names.
 /// `value` then is in no useful state.
 pub fn decode(message: &Message, value: &mut Value, validation: FieldValidation) -> Result<Vec<String>, DecodeError> {
+    let told = validation != FieldValidation::Ignore;
     let mut decoder = Decoder {
-        tells: validation != FieldValidation::Ignore,
+        tells: told,
+        has_doubles: told,
         found: Vec::new(),
         seen: HashSet::new(),
         path: String::new(),
@@ -74,6 +76,8 @@ const MAX_FOUND: usize = 100;
 struct Decoder<'m> {
     /// Whether unknown and duplicate names are collected.
     tells: bool,
+    /// Whether the reader has left names that stand twice.
+    has_doubles: bool,
     found: Vec<String>,
     seen: HashSet<String>,
     /// Where we are, as unknown names are told: `spec.containers[0].`
@@ -149,7 +153,8 @@ impl<'m> Decoder<'m> {
         let length = self.path.len();
         for (index, value) in items.iter_mut().enumerate() {
             if self.tells {
-                self.path.push_str(&format!("[{index}]"));
+                let mut digits = [0; 20];
+                ["[", decimal(index as u64, &mut digits), "]"].iter().for_each(|text| self.path.push_str(text));
             }
             *value = self.element(item, std::mem::take(value));
             self.path.truncate(length);
