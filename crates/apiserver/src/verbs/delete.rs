@@ -19,6 +19,9 @@ use crate::reply::{self, Body, Reply};
 use crate::respond;
 use crate::server::Server;
 
+/// What upstream calls its list of the types that a deletion's body may have.
+const SCHEME: &str = "pkg/apis/meta/internalversion/scheme/register.go:28";
+
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
@@ -109,6 +112,13 @@ pub async fn options(call: &mut Call, body: Body) -> Result<DeleteOptions, Statu
     let ignore = machinery::schema::FieldValidation::Ignore;
     // Every group has DeleteOptions of its own version; they are all the same.
     let mut untyped = codec::untyped(call, &bytes, "DeleteOptions")?;
+    if !matches!(meta::kind(&untyped), "" | "DeleteOptions") {
+        return Err(Status::unknown(format!(
+            "no kind {} is registered for version {} in scheme \"{SCHEME}\"",
+            machinery::field::quote(meta::kind(&untyped)),
+            machinery::field::quote(meta::api_version(&untyped))
+        )));
+    }
     meta::set_type(&mut untyped, "v1", "DeleteOptions");
     let expected = Expected { group: "", version: "v1", kind: "DeleteOptions" };
     codec::tree(message, &mut untyped, ignore).map_err(|error| codec::cannot_be_handled(&error, expected))?;

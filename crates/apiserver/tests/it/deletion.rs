@@ -44,6 +44,7 @@ async fn propagation_and_collections() {
             POST cm {"metadata":{"name":"b","labels":{"x":"2"}}}
             DELETE cm/a?propagationPolicy=Foreground
             DELETE cm/b?propagationPolicy=Odd
+            DELETE cm/b {"apiVersion":"v1","kind":"Pod"}
             DELETE cm?labelSelector=x%3D2
             GET cm
         "#,
@@ -58,6 +59,8 @@ async fn propagation_and_collections() {
           200 {"metadata":{"name":"a","deletionTimestamp":"2026-01-01T00:00:00Z","deletionGracePeriodSeconds":0,"labels":{"x":"1"},"finalizers":["foregroundDeletion"]}}
         DELETE cm/b?propagationPolicy=Odd
           422 Failure DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "Odd": supported values: "Foreground", "Background", "Orphan", "nil"
+        DELETE cm/b {"apiVersion":"v1","kind":"Pod"}
+          500 Failure no kind "Pod" is registered for version "v1" in scheme "pkg/apis/meta/internalversion/scheme/register.go:28"
         DELETE cm?labelSelector=x%3D2
           200 [b]
         GET cm
