@@ -165,18 +165,24 @@ fn check_type(object: &mut Value, expected: Expected<'_>, validation: FieldValid
     if let Err(error) = schema::decode(message, object, validation) {
         return Err(cannot_be_handled(&error, found));
     }
-    if kind == expected.kind && group == expected.group {
+    if kind == expected.kind && package(group) == package(expected.group) {
         let wanted = expected.api_version();
         return Err(Status::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({wanted})"
         )));
     }
-    let package = match expected.group {
-        "" => "core",
+    let (package, wanted) = (package(expected.group), expected.kind);
+    Err(handled(found, expected, &format!("converting ({version}.{kind}) to ({package}.{wanted}): unknown conversion")))
+}
+
+/// The name of upstream's package with the common form of all versions of a group's kinds.
+fn package(group: &str) -> &str {
+    match group {
+        // Both groups have one form of events.
+        "" | "events.k8s.io" => "core",
+        "internal.apiserver.k8s.io" => "apiserverinternal",
         group => group.split('.').next().unwrap_or_default(),
-    };
-    let why = format!("converting ({version}.{kind}) to ({package}.{}): unknown conversion", expected.kind);
-    Err(handled(found, expected, &why))
+    }
 }
 
 fn not_registered(found: Expected<'_>, expected: Expected<'_>) -> Status {

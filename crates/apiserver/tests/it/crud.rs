@@ -14,6 +14,7 @@ async fn a_life() {
             POST cm {"metadata":{"name":"a"}}
             POST cm {"metadata":{"generateName":"gen-"}}
             POST cm {"kind":"Secret","apiVersion":"v1","metadata":{"name":"b"}}
+            POST /apis/events.k8s.io/v1/namespaces/ns/events {"kind":"Event","apiVersion":"v1"}
             GET cm/a
             PUT cm/a {"metadata":{"name":"a","resourceVersion":"1"},"data":{}}
             PUT cm/a {"metadata":{"name":"a"},"data":{"k":"w"}}
@@ -34,6 +35,8 @@ async fn a_life() {
           201 {"metadata":{"name":"gen-4n9zf","generateName":"gen-"}}
         POST cm {"kind":"Secret","apiVersion":"v1","metadata":{"name":"b"}}
           400 Failure Secret in version "v1" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): unknown conversion
+        POST /apis/events.k8s.io/v1/namespaces/ns/events {"kind":"Event","apiVersion":"v1"}
+          400 Failure the API version in the data (v1) does not match the expected API version (events.k8s.io/v1)
         GET cm/a
           200 {"metadata":{"name":"a"},"data":{"k":"v"}}
         PUT cm/a {"metadata":{"name":"a","resourceVersion":"1"},"data":{}}
