@@ -12,6 +12,91 @@ pub fn shown(name: &str, value: &Value) -> Value {
     message(name).map_or_else(|| value.clone(), |message| of_message(message, Some(value)))
 }
 
+/// A pod template as messages show it: its metadata stands in it without a name of its own.
+#[must_use]
+pub fn pod_template(template: &Value) -> Value {
+    let metadata = template.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut object = Object::new();
+    for (name, value) in metadata {
+        object.insert(name, value);
+    }
+    object.insert("Spec", pod_spec(template.get("spec").unwrap_or(&Value::Null)));
+    Value::Object(object)
+}
+
+/// A pod spec as messages show it: what is shared with the host is part of its security context.
+#[must_use]
+pub fn pod_spec(spec: &Value) -> Value {
+    const HOST: [(&str, &str, bool); 5] = [
+        ("hostNetwork", "HostNetwork", false),
+        ("hostPID", "HostPID", false),
+        ("hostIPC", "HostIPC", false),
+        ("shareProcessNamespace", "ShareProcessNamespace", true),
+        ("hostUsers", "HostUsers", true),
+    ];
+    let Value::Object(mut object) = shown("io.k8s.api.core.v1.PodSpec", spec) else { return Value::Null };
+    object.remove("DeprecatedServiceAccount");
+    let mut context = Object::new();
+    for (field, go, pointer) in HOST {
+        let unset = if pointer { Value::Null } else { Value::Bool(false) };
+        context.insert(go, spec.get(field).cloned().unwrap_or(unset));
+        object.remove(go);
+    }
+    if let Some(Value::Object(rest)) = object.get_mut("SecurityContext") {
+        for (name, value) in std::mem::take(rest) {
+            context.insert(name, value);
+        }
+        *rest = context;
+    }
+    let mut ordered = Object::new();
+    for name in POD_SPEC_ORDER {
+        if let Some(value) = object.remove(name) {
+            ordered.insert(name, value);
+        }
+    }
+    Value::Object(ordered)
+}
+
+/// The order of a pod spec's fields in the server's memory.
+const POD_SPEC_ORDER: [&str; 36] = [
+    "Volumes",
+    "InitContainers",
+    "Containers",
+    "EphemeralContainers",
+    "RestartPolicy",
+    "TerminationGracePeriodSeconds",
+    "ActiveDeadlineSeconds",
+    "DNSPolicy",
+    "NodeSelector",
+    "ServiceAccountName",
+    "AutomountServiceAccountToken",
+    "NodeName",
+    "SecurityContext",
+    "ImagePullSecrets",
+    "Hostname",
+    "Subdomain",
+    "SetHostnameAsFQDN",
+    "Affinity",
+    "SchedulerName",
+    "Tolerations",
+    "HostAliases",
+    "PriorityClassName",
+    "Priority",
+    "PreemptionPolicy",
+    "DNSConfig",
+    "ReadinessGates",
+    "RuntimeClassName",
+    "Overhead",
+    "EnableServiceLinks",
+    "TopologySpreadConstraints",
+    "OS",
+    "SchedulingGates",
+    "ResourceClaims",
+    "Resources",
+    "HostnameOverride",
+    "SchedulingGroup",
+];
+
 fn of_message(message: &Message, value: Option<&Value>) -> Value {
     // What upstream's libraries share keeps its JSON form in memory.
     if message.name.starts_with("io.k8s.apimachinery.") {
@@ -54,22 +139,46 @@ fn of_type(kind: &Type, value: Option<&Value>) -> Value {
     }
 }
 
+/// Words at a name's start that Go writes in its own way.
+const GO_WORDS: [(&str, &str); 18] = [
+    ("api", "API"),
+    ("cel", "CEL"),
+    ("dns", "DNS"),
+    ("fs", "FS"),
+    ("gmsa", "GMSA"),
+    ("grpc", "GRPC"),
+    ("http", "HTTP"),
+    ("ip", "IP"),
+    ("ips", "IPs"),
+    ("json", "JSON"),
+    ("os", "OS"),
+    ("qos", "QOS"),
+    ("se", "SE"),
+    ("tcp", "TCP"),
+    ("tls", "TLS"),
+    ("tty", "TTY"),
+    ("uid", "UID"),
+    ("url", "URL"),
+];
+
 /// Go's name of a field: the JSON name with a capital, words that are short for others all in capitals.
 fn go_name(message: &Message, field: &Field) -> String {
     let name = field.name.as_str();
     if message.short_name() == "DeviceAttribute" {
         return format!("{}Value{}", capital(name.trim_end_matches('s')), if name.ends_with('s') { "s" } else { "" });
     }
-    for (prefix, go) in
-        [("api", "API"), ("cel", "CEL"), ("uid", "UID"), ("ips", "IPs"), ("json", "JSON"), ("url", "URL")]
-    {
+    for (prefix, go) in GO_WORDS {
         if let Some(rest) = name.strip_prefix(prefix)
             && rest.chars().next().is_none_or(char::is_uppercase)
         {
             return format!("{go}{rest}");
         }
     }
-    capital(name)
+    match name {
+        // The field of an old name.
+        "serviceAccount" => "DeprecatedServiceAccount".to_owned(),
+        name => capital(name),
+    }
 }
 
 fn capital(name: &str) -> String {

@@ -42,6 +42,8 @@ pub struct Kind {
     pub selectable: &'static [Selectable],
     /// How a PUT may create and how it may overwrite.
     pub writes: Writes,
+    /// What the kind's own check of an update looks at in the metadata, after the check that all kinds share.
+    pub metadata: MetadataChecks,
     /// Whether a new object may bring a status.
     pub creates_status: bool,
     /// When `metadata.generation` counts.
@@ -116,6 +118,22 @@ pub struct Writes {
     pub unconditional: bool,
 }
 
+/// What a kind's own check of an update looks at in the metadata: each look repeats its causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetadataChecks {
+    /// As in a new object.
+    pub as_new: bool,
+    /// As in a changed object.
+    pub as_changed: bool,
+}
+
+impl MetadataChecks {
+    /// Only what a change may not do.
+    pub const CHANGE: Self = Self { as_new: false, as_changed: true };
+    /// What a change may not do, and everything that is checked of a new object.
+    pub const BOTH: Self = Self { as_new: true, as_changed: true };
+}
+
 /// When `metadata.generation` counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
@@ -172,6 +190,7 @@ pub const BASE: Kind = Kind {
     row_conditions: |_| Vec::new(),
     selectable: &[],
     writes: Writes { create_on_update: false, unconditional: true },
+    metadata: MetadataChecks::CHANGE,
     creates_status: false,
     generation: Generation::None,
     orphans_dependents: false,

@@ -33,7 +33,7 @@ pub mod strategy;
 pub mod table;
 pub mod validate;
 
-pub use kind::{Context, Conversion, Generation, Kind, NameRule, Selectable, Subresource, Writes};
+pub use kind::{Context, Conversion, Generation, Kind, MetadataChecks, NameRule, Selectable, Subresource, Writes};
 pub use table::{Column, Describe};
 
 /// The kinds of each group and version, in discovery's order.

@@ -3,7 +3,7 @@
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, value};
 
-use crate::kind::{Context, Generation, Kind, NameRule, Subresource};
+use crate::kind::{Context, Generation, Kind, MetadataChecks, NameRule, Subresource};
 use crate::validate::metadata;
 
 impl Kind {
@@ -26,7 +26,9 @@ impl Kind {
     /// What is wrong with a new object.
     #[must_use]
     pub fn check_create(&self, object: &Value) -> Errors {
-        let mut errors = metadata::object_meta(object, self.namespaced, self.name, &Path::new("metadata"));
+        let path = Path::new("metadata");
+        let mut errors = metadata::object_meta(object, self.namespaced, self.name, &path);
+        errors.extend(metadata::standard_finalizers(object, &path));
         errors.extend((self.validate)(object));
         if errors.is_empty() {
             errors = metadata::path_segment(object);
@@ -51,10 +53,9 @@ impl Kind {
     /// What is wrong with a changed object.
     #[must_use]
     pub fn check_update(&self, new: &Value, old: &Value) -> Errors {
-        // Both the generic check and the kind's own look at the metadata upstream: its causes stand twice.
-        let metadata = metadata::object_meta_update(new, old, &Path::new("metadata"));
-        let mut errors = metadata.clone();
-        errors.extend(metadata);
+        let mut errors = changed_metadata(new, old, self.metadata, |object| {
+            metadata::object_meta(object, self.namespaced, self.name, &Path::new("metadata"))
+        });
         errors.extend((self.validate_update)(new, old));
         errors
     }
@@ -70,9 +71,7 @@ impl Subresource {
     /// What is wrong with a write through the subresource.
     #[must_use]
     pub fn check_update(&self, new: &Value, old: &Value) -> Errors {
-        let metadata = metadata::object_meta_update(new, old, &Path::new("metadata"));
-        let mut errors = metadata.clone();
-        errors.extend(metadata);
+        let mut errors = changed_metadata(new, old, MetadataChecks::CHANGE, |_| Errors::new());
         errors.extend((self.validate)(new, old));
         errors
     }
@@ -96,6 +95,25 @@ impl NameRule {
             Self::PathSegment => machinery::names::is_path_segment_prefix(prefix),
         }
     }
+}
+
+/// What is wrong with the metadata of a changed object. What all kinds share checks it as in a new object and as in a
+/// changed one; then the kind looks again: upstream's causes stand as often as they were found.
+fn changed_metadata(new: &Value, old: &Value, own: MetadataChecks, as_new: impl FnOnce(&Value) -> Errors) -> Errors {
+    let path = Path::new("metadata");
+    let namespaced = !meta::namespace(old).is_empty();
+    let mut errors = metadata::object_meta(new, namespaced, NameRule::PathSegment, &path);
+    let changed = metadata::object_meta_update(new, old, &path);
+    errors.extend(changed.iter().cloned());
+    if own.as_changed {
+        errors.extend(changed);
+        errors.extend(metadata::standard_finalizers(new, &path));
+    }
+    if own.as_new {
+        errors.extend(as_new(new));
+        errors.extend(metadata::standard_finalizers(new, &path));
+    }
+    errors
 }
 
 /// An immutable field that changed.

@@ -246,8 +246,13 @@ fn show(value: &Value) -> String {
         Value::String(text) => quote(text),
         Value::Bool(truth) => truth.to_string(),
         Value::Int(number) => number.to_string(),
-        other => serde_json::to_string(other).unwrap_or_default(),
+        other => escape_html(&serde_json::to_string(other).unwrap_or_default()),
     }
+}
+
+/// JSON as Go writes it: what HTML could take for a tag is escaped.
+fn escape_html(json: &str) -> String {
+    json.replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
 }
 
 /// A text in double quotes with Go's escapes (`%q`).

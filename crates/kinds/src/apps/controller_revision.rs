@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta};
 
-use crate::kind::{BASE, Kind};
+use crate::kind::{BASE, Kind, MetadataChecks};
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, int, text};
 use crate::validate::non_negative_at;
@@ -25,12 +25,17 @@ pub static KIND: Kind = Kind {
         AGE,
     ],
     row,
-    validate,
+    validate: |revision| {
+        let mut errors = number(revision);
+        errors.extend(data(revision.get("data")));
+        errors
+    },
     validate_update: |new, old| {
-        let mut errors = validate(new);
+        let mut errors = number(new);
         errors.extend(immutable(new.get("data"), old.get("data"), &Path::new("data")));
         errors
     },
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 
@@ -50,11 +55,15 @@ fn row(revision: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-fn validate(revision: &Value) -> Errors {
-    let mut errors = Errors::new();
-    if revision.get("data").is_none_or(Value::is_null) {
-        errors.push(Error::required(&Path::new("data"), "data is mandatory"));
-    }
-    errors.extend(non_negative_at(revision, "revision", &Path::default()));
-    errors
+fn number(revision: &Value) -> Errors {
+    non_negative_at(revision, "revision", &Path::default()).into_iter().collect()
+}
+
+fn data(data: Option<&Value>) -> Option<Error> {
+    let detail = match data {
+        None | Some(Value::Null) => "data is mandatory",
+        Some(Value::Object(_)) => return None,
+        Some(_) => "data must be a valid JSON object",
+    };
+    Some(Error::required(&Path::new("data"), detail))
 }

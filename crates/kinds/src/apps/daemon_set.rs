@@ -4,17 +4,19 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, labels, meta, value};
 
-use crate::kind::{BASE, Context, Generation, Kind, STATUS, Subresource};
+use crate::kind::{BASE, Context, Generation, Kind, MetadataChecks, STATUS, Subresource};
 use crate::pod_spec::default::{set_in, template};
 use crate::strategy::immutable;
 use crate::table::{AGE, CONTAINERS, Describe, IMAGES, NAME, age, containers_and_images, int, integer, text};
-use crate::validate::{at_most_100_percent, non_negative_at, non_negative_int_or_percent, pod_template, selector};
+use crate::validate::{
+    at_most_100_percent, collisions_stay, is_zero, non_negative_at, non_negative_int_or_percent, pod_template, selector,
+};
 
 const SPEC: &str = "io.k8s.api.apps.v1.DaemonSetSpec";
 const STATUS_SCHEMA: &str = "io.k8s.api.apps.v1.DaemonSetStatus";
 /// Counts changes of the template; a field of older versions lives on in it.
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
-const COUNTS: [&str; 8] = [
+const COUNTS: [&str; 9] = [
     "currentNumberScheduled",
     "numberMisscheduled",
     "desiredNumberScheduled",
@@ -23,6 +25,7 @@ const COUNTS: [&str; 8] = [
     "updatedNumberScheduled",
     "numberAvailable",
     "numberUnavailable",
+    "collisionCount",
 ];
 
 /// The kind.
@@ -34,7 +37,7 @@ pub static KIND: Kind = Kind {
     categories: &["all"],
     storage: "daemonsets",
     schema: "io.k8s.api.apps.v1.DaemonSet",
-    subresources: &[Subresource { validate: |new, _| status(new), ..STATUS }],
+    subresources: &[Subresource { validate: status, ..STATUS }],
     columns: &[
         NAME,
         integer("Desired", Describe::Field(STATUS_SCHEMA, "desiredNumberScheduled")),
@@ -55,12 +58,15 @@ pub static KIND: Kind = Kind {
     prepare_update,
     validate,
     validate_update: |new, old| {
+        // Upstream checks any change both as a new object and as a change.
         let mut errors = validate(new);
         let selector = ["spec", "selector"];
         errors.extend(immutable(new.at(&selector), old.at(&selector), &Path::new("spec.selector")));
+        errors.extend(validate(new));
         errors
     },
     warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["spec", "template"]),
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 
@@ -110,10 +116,7 @@ fn validate(set: &Value) -> Errors {
     let path = Path::new("spec");
     let field = path.child("selector");
     let mut errors = Errors::new();
-    match spec.get("selector").filter(|selector| !selector.is_null()) {
-        None => errors.push(Error::required(&field, "")),
-        Some(value) => errors.extend(selector::label_selector(Some(value), &field)),
-    }
+    errors.extend(selector::label_selector(spec.get("selector"), &field));
     errors.extend(pod_template::labels_match(spec, &path).filter(|error| error.detail != "invalid label selector"));
     if let Some(value) = spec.get("selector").filter(|value| value.as_object().is_some() && selector::is_empty(value)) {
         errors.push(Error::invalid(&field, value.clone(), "empty selector is invalid for daemonset"));
@@ -147,7 +150,7 @@ fn rolling_update(rolling: &Value, path: &Path) -> Errors {
         let (value, field) = (rolling.get(name), path.child(name));
         errors.extend(non_negative_int_or_percent(value, &field));
         errors.extend(at_most_100_percent(value, &field));
-        zero.push(matches!(value, None | Some(Value::Int(0))) || value.and_then(Value::as_str) == Some("0%"));
+        zero.push(is_zero(value));
     }
     match zero.as_slice() {
         [true, true] => errors.push(Error::required(&path.child("maxUnavailable"), "cannot be 0 when maxSurge is 0")),
@@ -161,7 +164,10 @@ fn rolling_update(rolling: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn status(set: &Value) -> Errors {
-    let status = set.get("status").unwrap_or(&Value::Null);
-    COUNTS.iter().filter_map(|field| non_negative_at(status, field, &Path::new("status"))).collect()
+fn status(new: &Value, old: &Value) -> Errors {
+    let status = new.get("status").unwrap_or(&Value::Null);
+    let path = Path::new("status");
+    let mut errors: Errors = COUNTS.iter().filter_map(|field| non_negative_at(status, field, &path)).collect();
+    errors.extend(collisions_stay(new, old));
+    errors
 }

@@ -9,7 +9,8 @@ use crate::pod_spec::default::{set_in, template};
 use crate::strategy::immutable;
 use crate::table::{AGE, CONTAINERS, Describe, IMAGES, NAME, age, containers_and_images, int, text};
 use crate::validate::{
-    at_most_100_percent, non_negative_at, non_negative_int_or_percent, percent_value, pod_template, replica_counts,
+    at_most_100_percent, collisions_stay, is_zero, non_negative_at, non_negative_int_or_percent, pod_template,
+    replica_counts,
 };
 
 const SPEC: &str = "io.k8s.api.apps.v1.DeploymentSpec";
@@ -24,7 +25,7 @@ pub static KIND: Kind = Kind {
     categories: &["all"],
     storage: "deployments",
     schema: "io.k8s.api.apps.v1.Deployment",
-    subresources: &[SCALE, Subresource { validate: |new, _| status(new), ..STATUS }],
+    subresources: &[SCALE, Subresource { validate: status, ..STATUS }],
     columns: &[
         NAME,
         text("Ready", Describe::Text("Number of the pod with ready state")),
@@ -41,7 +42,7 @@ pub static KIND: Kind = Kind {
     prepare_update,
     validate,
     validate_update,
-    warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["spec", "template"]),
+    warnings: |new, old| crate::core::pod::warnings::of_named_workload(new, old, &["spec", "template"]),
     ..BASE
 };
 
@@ -131,14 +132,6 @@ fn rolling_update(rolling: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn is_zero(number: Option<&Value>) -> bool {
-    match number {
-        Some(Value::Int(number)) => *number == 0,
-        Some(Value::String(percent)) => percent_value(percent).unwrap_or_default() == 0,
-        _ => true,
-    }
-}
-
 fn validate_update(new: &Value, old: &Value) -> Errors {
     let mut errors = validate(new);
     let selector = ["spec", "selector"];
@@ -146,20 +139,20 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     errors
 }
 
-fn status(deployment: &Value) -> Errors {
-    replica_counts(
-        deployment,
-        &[
-            "observedGeneration",
-            "replicas",
-            "updatedReplicas",
-            "readyReplicas",
-            "availableReplicas",
-            "unavailableReplicas",
-            "terminatingReplicas",
-            "collisionCount",
-        ],
-    )
+fn status(new: &Value, old: &Value) -> Errors {
+    let fields = [
+        "observedGeneration",
+        "replicas",
+        "updatedReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "unavailableReplicas",
+        "terminatingReplicas",
+        "collisionCount",
+    ];
+    let mut errors = replica_counts(new, &fields);
+    errors.extend(collisions_stay(new, old));
+    errors
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Errors, Path};
 use machinery::{Value, labels, meta};
 
-use crate::kind::{BASE, Generation, Kind, SCALE, STATUS, Subresource};
+use crate::kind::{BASE, Generation, Kind, MetadataChecks, SCALE, STATUS, Subresource};
 use crate::pod_spec::default::{set_in, template};
 use crate::strategy::immutable;
 use crate::table::{AGE, CONTAINERS, Describe, IMAGES, NAME, age, containers_and_images, int, integer, text};
@@ -41,12 +41,14 @@ pub static KIND: Kind = Kind {
     },
     validate,
     validate_update: |new, old| {
-        let mut errors = validate(new);
+        // Upstream checks any change both as a new object and as a change.
+        let mut errors = [validate(new), validate(new)].concat();
         let selector = ["spec", "selector"];
         errors.extend(immutable(new.at(&selector), old.at(&selector), &Path::new("spec.selector")));
         errors
     },
-    warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["spec", "template"]),
+    warnings: |new, old| crate::core::pod::warnings::of_named_workload(new, old, &["spec", "template"]),
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 

@@ -2,12 +2,17 @@
 
 use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
-use machinery::{Value, meta, names};
+use machinery::{Value, meta, names, value};
 
+use crate::core::persistent_volume_claim::claim_spec;
+use crate::go_shape::shown;
 use crate::kind::{BASE, Generation, Kind, SCALE, STATUS, Subresource};
 use crate::pod_spec::default::{each, set, set_in, template};
 use crate::table::{AGE, CONTAINERS, Describe, IMAGES, NAME, age, containers_and_images, text};
-use crate::validate::{non_negative_at, one_of, pod_template, replica_counts};
+use crate::validate::{collisions_stay, non_negative_at, one_of, pod_template};
+
+const STRATEGY: &str = "io.k8s.api.apps.v1.StatefulSetUpdateStrategy";
+const ROLLING: &str = "io.k8s.api.apps.v1.RollingUpdateStatefulSetStrategy";
 
 /// What an update may change of the spec.
 const MUTABLE: [&str; 7] = [
@@ -29,7 +34,7 @@ pub static KIND: Kind = Kind {
     categories: &["all"],
     storage: "statefulsets",
     schema: "io.k8s.api.apps.v1.StatefulSet",
-    subresources: &[SCALE, Subresource { validate: |new, _| status(new), ..STATUS }],
+    subresources: &[SCALE, Subresource { validate: status, ..STATUS }],
     columns: &[NAME, text("Ready", Describe::Text("Number of the pod with ready state")), AGE, CONTAINERS, IMAGES],
     row,
     generation: Generation::Of(&["spec"]),
@@ -62,6 +67,8 @@ fn default(object: &mut Value) {
     set_in(object, &["spec"], "replicas", || Value::Int(1));
     set_in(object, &["spec"], "revisionHistoryLimit", || Value::Int(10));
     template(object, &["spec"]);
+    // Behind a gate that 1.36 has off (KEP-961).
+    object.remove_at(&["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"]);
     each(object, &["spec", "volumeClaimTemplates"], |claim| {
         if let Some(fields) = claim.as_object_mut() {
             fields.insert("kind", "PersistentVolumeClaim");
@@ -73,22 +80,65 @@ fn default(object: &mut Value) {
 }
 
 fn validate(object: &Value) -> Errors {
+    check(object, false)
+}
+
+/// What is wrong with a set; what an update cannot change is looked at in a new one only.
+fn check(object: &Value, changed: bool) -> Errors {
     let spec = object.get("spec").unwrap_or(&Value::Null);
     let path = Path::new("spec");
     let mut errors = policies(spec, &path);
+    if !changed {
+        for (i, claim) in spec.items_at(&["volumeClaimTemplates"]).iter().enumerate() {
+            let path = path.child("volumeClaimTemplates").index(i).child("spec");
+            errors.extend(claim_spec(claim.get("spec").unwrap_or(&Value::Null), &path));
+        }
+    }
     for field in ["replicas", "minReadySeconds"] {
         errors.extend(non_negative_at(spec, field, &path));
     }
     errors.extend(non_negative_at(spec.get("ordinals").unwrap_or(&Value::Null), "start", &path.child("ordinals")));
-    errors.extend(pod_template::selected(spec, &path, "statefulset"));
-    errors.extend(pod_template::labels_match(spec, &path));
-    let template = spec.get("template").unwrap_or(&Value::Null);
-    errors.extend(pod_template::validate(template, &path.child("template")));
-    errors.extend(pod_template::always_restarts(template, &path.child("template"), "StatefulSet"));
-    if let Some(service) = spec.str_at(&["serviceName"]).filter(|name| !name.is_empty()) {
+    if let Some(service) = spec.str_at(&["serviceName"]).filter(|name| !changed && !name.is_empty()) {
         errors.extend(crate::validate::text(names::is_dns1123_label, service, &path.child("serviceName")));
     }
+    errors.extend(pod_template::selected(spec, &path, "statefulset"));
+    errors.extend(template_of_set(spec, &path));
+    let template = spec.get("template").unwrap_or(&Value::Null);
+    errors.extend(pod_template::always_restarts(template, &path.child("template"), "StatefulSet"));
     errors
+}
+
+fn template_of_set(spec: &Value, path: &Path) -> Errors {
+    let mismatch = pod_template::labels_match(spec, path);
+    if let Some(error) = mismatch.as_ref().filter(|error| error.detail == "invalid label selector") {
+        return vec![Error { detail: String::new(), ..error.clone() }];
+    }
+    let mut errors: Errors = mismatch.into_iter().collect();
+    let template = as_pods_have_it(spec);
+    let path = path.child("template");
+    errors.extend(pod_template::validate(&template, &path));
+    // Upstream checks the template's metadata once more by itself.
+    errors.extend(pod_template::metadata(&template, &path));
+    errors
+}
+
+/// The template with what the controller sets in each pod: its name as host name, its claims as volumes.
+fn as_pods_have_it(spec: &Value) -> Value {
+    let mut template = spec.get("template").cloned().unwrap_or_else(Value::object);
+    for field in ["hostname", "subdomain"] {
+        template.remove_at(&["spec", field]);
+    }
+    let claims = spec.items_at(&["volumeClaimTemplates"]);
+    if claims.is_empty() {
+        return template;
+    }
+    let names: Vec<&str> = claims.iter().map(meta::name).collect();
+    let mut volumes: Vec<Value> =
+        names.iter().map(|name| value!({"name": (*name), "persistentVolumeClaim": {"claimName": (*name)}})).collect();
+    let own = template.items_at(&["spec", "volumes"]);
+    volumes.extend(own.iter().filter(|volume| !names.contains(&volume.str_at(&["name"]).unwrap_or_default())).cloned());
+    template.set_at(&["spec", "volumes"], Value::Array(volumes));
+    template
 }
 
 fn policies(spec: &Value, path: &Path) -> Errors {
@@ -106,7 +156,7 @@ fn policies(spec: &Value, path: &Path) -> Errors {
         "OnDelete" => {
             if let Some(rolling) = rolling {
                 let detail = "only allowed for updateStrategy 'RollingUpdate'";
-                errors.push(Error::invalid(&field.child("rollingUpdate"), rolling.clone(), detail));
+                errors.push(Error::invalid(&field.child("rollingUpdate"), shown(ROLLING, rolling), detail));
             }
         }
         "RollingUpdate" => {
@@ -114,8 +164,8 @@ fn policies(spec: &Value, path: &Path) -> Errors {
             errors.extend(non_negative_at(rolling, "partition", &field.child("rollingUpdate")));
         }
         _ => {
-            let shown = spec.get("updateStrategy").cloned();
-            errors.push(Error::invalid(&field, shown, "must be 'RollingUpdate' or 'OnDelete'"));
+            let strategy = spec.get("updateStrategy").map(|strategy| shown(STRATEGY, strategy));
+            errors.push(Error::invalid(&field, strategy, "must be 'RollingUpdate' or 'OnDelete'"));
         }
     }
     let field = path.child("persistentVolumeClaimRetentionPolicy");
@@ -135,7 +185,7 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
         }
         spec
     };
-    errors.extend(validate(new));
+    errors.extend(check(new, true));
     if fixed(new) != fixed(old) {
         let detail = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
         errors.push(Error::forbidden(&Path::new("spec"), detail));
@@ -143,11 +193,21 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     errors
 }
 
-fn status(set: &Value) -> Errors {
-    let mut errors = replica_counts(
-        set,
-        &["replicas", "readyReplicas", "updatedReplicas", "availableReplicas", "observedGeneration", "collisionCount"],
-    );
-    errors.extend(non_negative_at(set.get("status").unwrap_or(&Value::Null), "currentReplicas", &Path::new("status")));
+fn status(new: &Value, old: &Value) -> Errors {
+    let path = Path::new("status");
+    let status = new.get("status").unwrap_or(&Value::Null);
+    let count = |field: &str| status.int_at(&[field]).unwrap_or_default();
+    let parts = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
+    let all = ["replicas"].into_iter().chain(parts).chain(["observedGeneration", "collisionCount"]);
+    let mut errors: Errors = all.filter_map(|field| non_negative_at(status, field, &path)).collect();
+    for part in parts.into_iter().filter(|part| count(part) > count("replicas")) {
+        errors.push(Error::invalid(&path.child(part), count(part), "cannot be greater than status.replicas"));
+    }
+    let available = count("availableReplicas");
+    if available > count("readyReplicas") {
+        let detail = "cannot be greater than status.readyReplicas";
+        errors.push(Error::invalid(&path.child("availableReplicas"), available, detail));
+    }
+    errors.extend(collisions_stay(new, old));
     errors
 }

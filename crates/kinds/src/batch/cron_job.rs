@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
-use machinery::{Value, labels, meta};
+use machinery::{Value, labels, meta, names};
 
 use super::{cron, job};
 use crate::kind::{BASE, Generation, Kind, STATUS};
@@ -42,10 +42,14 @@ pub static KIND: Kind = Kind {
     row,
     generation: Generation::Of(&["spec"]),
     default,
-    validate,
-    validate_update: |new, _| validate(new),
+    validate: |cron_job| {
+        let mut errors = check(cron_job, None);
+        errors.extend(name_length(meta::name(cron_job)));
+        errors
+    },
+    validate_update: |new, old| check(new, Some(old)),
     warnings: |new, old| {
-        crate::core::pod::warnings::of_workload(new, old, &["spec", "jobTemplate", "spec", "template"])
+        crate::core::pod::warnings::of_named_workload(new, old, &["spec", "jobTemplate", "spec", "template"])
     },
     ..BASE
 };
@@ -77,18 +81,14 @@ fn default(cron_job: &mut Value) {
     template(cron_job, &["spec", "jobTemplate", "spec"]);
 }
 
-fn validate(cron_job: &Value) -> Errors {
+fn check(cron_job: &Value, old: Option<&Value>) -> Errors {
     let spec = cron_job.get("spec").unwrap_or(&Value::Null);
     let path = Path::new("spec");
-    let mut errors = Errors::new();
-    let schedule = spec.str_at(&["schedule"]).unwrap_or_default();
-    if schedule.is_empty() {
-        errors.push(Error::required(&path.child("schedule"), ""));
-    } else if let Err(problem) = cron::check(schedule) {
-        errors.push(Error::invalid(&path.child("schedule"), schedule, problem));
-    }
+    let mut errors = schedule(spec, old, &path.child("schedule"));
     errors.extend(non_negative_at(spec, "startingDeadlineSeconds", &path));
-    errors.extend(time_zone(spec, schedule, &path));
+    if old.is_none_or(|old| old.at(&["spec", "timeZone"]) != spec.get("timeZone")) {
+        errors.extend(time_zone(spec, &path.child("timeZone")));
+    }
     let policy = spec.str_at(&["concurrencyPolicy"]).unwrap_or_default();
     let field = path.child("concurrencyPolicy");
     if policy.is_empty() {
@@ -101,39 +101,69 @@ fn validate(cron_job: &Value) -> Errors {
     for field in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
         errors.extend(non_negative_at(spec, field, &path));
     }
-    if meta::name(cron_job).len() > MAX_NAME_LENGTH {
-        let detail = "must be no more than 52 characters";
-        errors.push(Error::invalid(&Path::new("metadata.name"), meta::name(cron_job), detail));
+    errors
+}
+
+/// Cron jobs of old may have longer names.
+fn name_length(name: &str) -> Option<Error> {
+    let long = name.len() > MAX_NAME_LENGTH;
+    long.then(|| Error::invalid(&Path::new("metadata.name"), name, names::max_length(MAX_NAME_LENGTH)))
+}
+
+/// The zone is a field of its own: in the schedule it is let be where it was before.
+fn schedule(spec: &Value, old: Option<&Value>, path: &Path) -> Errors {
+    let schedule = spec.str_at(&["schedule"]).unwrap_or_default();
+    if schedule.is_empty() {
+        return vec![Error::required(path, "")];
     }
+    let mut errors = Errors::new();
+    if let Err(problem) = cron::check(schedule) {
+        errors.push(Error::invalid(path, schedule, problem));
+    }
+    let had_zone = old.is_some_and(|old| old.str_at(&["spec", "schedule"]).is_some_and(|text| text.contains("TZ")));
+    let detail = match (schedule.contains("TZ"), had_zone) {
+        (true, false) => "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+        (true, true) if spec.str_at(&["timeZone"]).is_some() => {
+            "cannot use both timeZone field and TZ or CRON_TZ in schedule"
+        }
+        _ => return errors,
+    };
+    errors.push(Error::invalid(path, schedule, detail));
     errors
 }
 
 fn job_spec(spec: &Value, path: &Path) -> Errors {
     let mut errors = job::template_spec(spec, path);
+    if let Some(selector) = spec.get("selector").filter(|selector| !selector.is_null()) {
+        let detail = "`selector` will be auto-generated";
+        errors.push(Error::invalid(&path.child("selector"), selector.clone(), detail));
+    }
     if spec.bool_at(&["manualSelector"]) == Some(true) {
         errors.push(Error::not_supported(&path.child("manualSelector"), true, &["nil", "false"]));
     }
     errors
 }
 
-fn time_zone(spec: &Value, schedule: &str, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let Some(zone) = spec.str_at(&["timeZone"]) else { return errors };
-    let path = path.child("timeZone");
-    if schedule.contains("TZ") {
-        let detail = "cannot use both timeZone field and TZ or CRON_TZ in schedule";
-        errors.push(Error::invalid(&path, zone, detail));
-    }
+fn time_zone(spec: &Value, path: &Path) -> Errors {
+    let Some(zone) = spec.str_at(&["timeZone"]) else { return Errors::new() };
     if zone.is_empty() {
-        errors.push(Error::invalid(&path, zone, "timeZone must be nil or non-empty string"));
-    } else if zone.eq_ignore_ascii_case("local") {
-        errors.push(Error::invalid(
-            &path,
-            zone,
-            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
-        ));
-    } else if jiff::tz::TimeZone::get(zone).is_err() {
-        errors.push(Error::invalid(&path, zone, format!("unknown time zone {zone}")));
+        return vec![Error::invalid(path, zone, "timeZone must be nil or non-empty string")];
+    }
+    let well_formed = zone.split('/').all(|part| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_+".contains(&b);
+        !matches!(part, "" | "." | "..") && !part.starts_with('-') && part.len() <= 14 && part.bytes().all(plain)
+    });
+    let unknown = || Error::invalid(path, zone, format!("unknown time zone {zone}"));
+    if !well_formed {
+        return vec![unknown()];
+    }
+    let mut errors = Errors::new();
+    if zone.eq_ignore_ascii_case("local") {
+        let detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
+        errors.push(Error::invalid(path, zone, detail));
+    }
+    if zone != "Local" && jiff::tz::TimeZone::get(zone).is_err() {
+        errors.push(unknown());
     }
     errors
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names};
 
-use crate::kind::{BASE, Kind};
+use crate::kind::{BASE, Kind, MetadataChecks};
 use crate::table::{AGE, Describe, NAME, age, text};
 use crate::validate::metadata::sorted;
 
@@ -22,6 +22,7 @@ pub static KIND: Kind = Kind {
     row,
     validate,
     validate_update,
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 

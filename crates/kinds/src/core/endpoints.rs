@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names};
 
-use crate::kind::{BASE, Kind, Writes};
+use crate::kind::{BASE, Kind, MetadataChecks, Writes};
 use crate::pod_spec::default::{each, set_in};
 use crate::table::{AGE, Describe, NAME, age, text};
 use crate::validate::{ip, non_special_ip, one_of, required};
@@ -31,6 +31,7 @@ pub static KIND: Kind = Kind {
     validate,
     validate_update: |new, _| validate(new),
     warnings: |_, _| vec!["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned()],
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 

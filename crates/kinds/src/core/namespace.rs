@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names, value};
 
-use crate::kind::{BASE, Context, Kind, NameRule, STATUS, SUBRESOURCE, Subresource, keep, keep_spec, selectable};
+use crate::kind::{
+    BASE, Context, Kind, MetadataChecks, NameRule, STATUS, SUBRESOURCE, Subresource, keep, keep_spec, selectable,
+};
 use crate::table::{AGE, Describe, NAME, age, str, text};
 use crate::validate::metadata::{label_name, standard_finalizer};
 
@@ -39,6 +41,7 @@ pub static KIND: Kind = Kind {
     prepare_create,
     prepare_update: |new, old, _| keep(new, old, &["spec", "finalizers"]),
     validate: finalizers,
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Object, Value, meta, value};
 
-use crate::kind::{ALL_VERBS, BASE, Context, Kind, STATUS, SUBRESOURCE, Subresource, keep_spec, selectable};
+use crate::kind::{
+    ALL_VERBS, BASE, Context, Kind, MetadataChecks, STATUS, SUBRESOURCE, Subresource, keep_spec, selectable,
+};
 use crate::table::{AGE, Describe, NAME, age, str, str_or, text};
 use crate::validate::address::cidr_warnings;
 use crate::validate::metadata::{label_name, sorted};
@@ -53,6 +55,7 @@ pub static KIND: Kind = Kind {
     validate,
     validate_update,
     warnings: |node, _| warnings(node),
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 

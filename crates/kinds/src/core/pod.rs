@@ -4,16 +4,19 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, value};
 
 use crate::kind::{
-    ALL_VERBS, BASE, Context, Generation, Kind, STATUS, SUBRESOURCE, Selectable, Subresource, VIEW_VERBS, keep,
-    path_value,
+    ALL_VERBS, BASE, Context, Generation, Kind, MetadataChecks, STATUS, SUBRESOURCE, Selectable, Subresource,
+    VIEW_VERBS, keep, path_value,
 };
 use crate::pod_spec::{self, check};
 use crate::table::{AGE, Describe, NAME, text};
 
 pub(crate) mod annotations;
+mod container_status;
+mod label_keys;
 mod qos;
 mod row;
 mod status;
+mod transitions;
 mod update;
 pub(crate) mod warnings;
 
@@ -89,6 +92,7 @@ pub static KIND: Kind = Kind {
     validate,
     validate_update: update::validate,
     warnings: warnings::warnings,
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 
@@ -137,6 +141,7 @@ fn prepare_create(pod: &mut Value, context: &Context<'_>) {
         pod.set_at(&["spec", "terminationGracePeriodSeconds"], 1);
     }
     app_armor_fields(pod);
+    label_keys::resolve(pod);
 }
 
 /// The annotations of AppArmor's beta become fields.
@@ -195,7 +200,7 @@ fn metadata_and_spec(pod: &Value) -> Errors {
     let spec = pod.get("spec").unwrap_or(&Value::Null);
     let path = Path::new("spec");
     let mut errors = annotations::check(pod, &Path::new("metadata.annotations"));
-    errors.extend(check::pod_spec(spec, &path));
+    errors.extend(check::pod_spec(spec, Some(pod), &path));
     if spec.str_at(&["serviceAccountName"]).is_none_or(str::is_empty) {
         errors.extend(tokens_without_account(spec, &path));
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Object, Value, labels, meta};
 
-use crate::kind::{BASE, Generation, Kind, SCALE, STATUS, Subresource, selectable};
+use crate::kind::{BASE, Generation, Kind, MetadataChecks, SCALE, STATUS, Subresource, selectable};
 use crate::pod_spec;
 use crate::table::{AGE, CONTAINERS, Describe, IMAGES, NAME, age, containers_and_images, int, integer, text};
 use crate::validate::{non_negative_at, pod_template};
@@ -37,8 +37,10 @@ pub static KIND: Kind = Kind {
     orphans_dependents: true,
     default,
     validate,
-    validate_update: |new, _| validate(new),
-    warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["spec", "template"]),
+    // Upstream checks any change both as a new object and as a change.
+    validate_update: |new, _| [validate(new), validate(new)].concat(),
+    warnings: |new, old| crate::core::pod::warnings::of_named_workload(new, old, &["spec", "template"]),
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 
@@ -74,7 +76,6 @@ fn validate(controller: &Value) -> Errors {
     let path = Path::new("spec");
     let mut errors: Errors = non_negative_at(spec, "minReadySeconds", &path).into_iter().collect();
     let selector = spec.get("selector").and_then(Value::as_object);
-    errors.extend(crate::validate::metadata::labels(selector, &path.child("selector")));
     if selector.is_none_or(Object::is_empty) {
         errors.push(Error::required(&path.child("selector"), ""));
     }

@@ -7,7 +7,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Object, Value, meta, names};
 
 use super::config_map::{MAX_SIZE_BYTES, decoded_length, immutable_data};
-use crate::kind::{BASE, Kind, selectable};
+use crate::kind::{BASE, Kind, MetadataChecks, selectable};
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, text};
 use crate::validate::metadata::sorted;
@@ -28,6 +28,7 @@ pub static KIND: Kind = Kind {
     validate,
     validate_update,
     warnings,
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 

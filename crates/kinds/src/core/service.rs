@@ -48,7 +48,8 @@ pub static KIND: Kind = Kind {
     ],
     row,
     selectable: selectable!["metadata.name", "metadata.namespace", "spec.clusterIP", "spec.type"],
-    name: NameRule::Text(names::is_dns1035_label),
+    // Names may begin with a digit (KEP-5311).
+    name: NameRule::Text(names::is_dns1123_label),
     default,
     prepare_create,
     prepare_update: update::prepare,

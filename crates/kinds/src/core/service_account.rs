@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use machinery::{Value, meta};
 
-use crate::kind::{BASE, Kind, SUBRESOURCE, Subresource};
+use crate::kind::{BASE, Kind, MetadataChecks, SUBRESOURCE, Subresource};
 use crate::table::{AGE, Describe, NAME, age, text};
 
 const SERVICE_ACCOUNT: &str = "io.k8s.api.core.v1.ServiceAccount";
@@ -28,6 +28,7 @@ pub static KIND: Kind = Kind {
     prepare_create: |account, _| clean_secrets(account),
     prepare_update: |new, _, _| clean_secrets(new),
     warnings,
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names};
 
-use crate::kind::{BASE, Context, Generation, Kind};
+use crate::kind::{BASE, Context, Generation, Kind, MetadataChecks};
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, text};
 use crate::validate::{non_special_ip, one_of_if_set};
@@ -16,7 +16,10 @@ const SCHEMA: &str = "io.k8s.api.discovery.v1.EndpointSlice";
 const MAX_ENDPOINTS: usize = 1000;
 const MAX_ADDRESSES: usize = 100;
 const MAX_PORTS: usize = 20_000;
-const MAX_ZONE_HINTS: usize = 8;
+const MAX_HINTS: usize = 8;
+/// Whom an endpoint is meant for, and what their names look like.
+const HINTS: [(&str, fn(&str) -> Vec<String>); 2] =
+    [("forZones", names::is_label_value), ("forNodes", names::is_dns1123_subdomain)];
 /// So many items of a list are shown in a cell.
 const SHOWN: usize = 3;
 
@@ -40,6 +43,7 @@ pub static KIND: Kind = Kind {
     prepare_update,
     validate: check,
     validate_update: check_update,
+    metadata: MetadataChecks { as_new: true, as_changed: false },
     ..BASE
 };
 
@@ -144,7 +148,10 @@ fn check_endpoint(endpoint: &Value, address_type: &str, path: &Path) -> Errors {
         let messages = names::is_dns1123_label(name);
         errors.extend(messages.into_iter().map(|m| Error::invalid(&path.child("hostname"), name, m)));
     }
-    errors.extend(check_hints(endpoint.items_at(&["hints", "forZones"]), &path.child("hints").child("forZones")));
+    let hints = endpoint.get("hints").unwrap_or(&Value::Null);
+    for (field, check) in HINTS {
+        errors.extend(check_hints(hints.items_at(&[field]), check, &path.child("hints").child(field)));
+    }
     errors
 }
 
@@ -162,18 +169,35 @@ fn check_address(address: &str, address_type: &str, path: &Path, i: usize) -> Er
     match address_type {
         "IPv4" => of_family(IpAddr::is_ipv4, "must be an IPv4 address"),
         "IPv6" => of_family(IpAddr::is_ipv6, "must be an IPv6 address"),
-        "FQDN" => {
-            let messages = names::is_dns1123_subdomain(address.strip_suffix('.').unwrap_or(address));
-            messages.into_iter().map(|m| Error::invalid(&path.index(i), address, m)).collect()
-        }
+        "FQDN" => domain_name(address, &path.index(i)).into_iter().collect(),
         _ => Errors::new(),
     }
 }
 
-fn check_hints(zones: &[Value], path: &Path) -> Errors {
+/// A domain name of at least two parts.
+fn domain_name(name: &str, path: &Path) -> Option<Error> {
+    if name.is_empty() {
+        return Some(Error::required(path, ""));
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let problems = names::is_dns1123_subdomain(name);
+    if !problems.is_empty() {
+        return Some(Error::invalid(path, name, problems.join(",")));
+    }
+    if !name.contains('.') {
+        let detail = "should be a domain with at least two segments separated by dots";
+        return Some(Error::invalid(path, name, detail));
+    }
+    name.split('.').find_map(|label| {
+        let problems = names::is_dns1123_label(label);
+        (!problems.is_empty()).then(|| Error::invalid(path, label, problems.join(",")))
+    })
+}
+
+fn check_hints(zones: &[Value], check: fn(&str) -> Vec<String>, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    if zones.len() > MAX_ZONE_HINTS {
-        errors.push(Error::too_many(path, zones.len(), MAX_ZONE_HINTS));
+    if zones.len() > MAX_HINTS {
+        errors.push(Error::too_many(path, zones.len(), MAX_HINTS));
         return errors;
     }
     let mut seen = BTreeSet::new();
@@ -182,7 +206,7 @@ fn check_hints(zones: &[Value], path: &Path) -> Errors {
         if !seen.insert(zone) {
             errors.push(Error::duplicate(&path, zone));
         }
-        errors.extend(names::is_label_value(zone).into_iter().map(|m| Error::invalid(&path, zone, m)));
+        errors.extend(check(zone).into_iter().map(|m| Error::invalid(&path, zone, m)));
     }
     errors
 }

@@ -202,7 +202,7 @@ fn service(service: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     match service.str_at(&["name"]).unwrap_or_default() {
         "" => errors.push(Error::required(&path.child("service.name"), "")),
-        name => errors.extend(check_text(names::is_dns1035_label, name, &path.child("service.name"))),
+        name => errors.extend(check_text(names::is_dns1123_label, name, &path.child("service.name"))),
     }
     let name = service.str_at(&["port", "name"]).unwrap_or_default();
     match (name, service.int_at(&["port", "number"]).unwrap_or_default()) {

@@ -8,10 +8,9 @@ use crate::kind::{BASE, Generation, Kind};
 use crate::pod_spec::default::set_in;
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, text};
-use crate::validate::one_of;
+use crate::validate::{domain_prefixed_path, one_of};
 
 const MAX_CONTROLLER_BYTES: usize = 250;
-const PATH: &str = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -65,26 +64,9 @@ fn validate(class: &Value) -> Errors {
 }
 
 fn controller(controller: &str, path: &Path) -> Errors {
-    if controller.is_empty() {
-        return vec![Error::required(path, "")];
-    }
-    let mut errors = Errors::new();
-    if controller.len() > MAX_CONTROLLER_BYTES {
-        errors.push(Error::too_long(path, MAX_CONTROLLER_BYTES));
-    }
-    match controller.split_once('/') {
-        Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
-            errors.extend(crate::validate::text(names::is_dns1123_subdomain, domain, path));
-            let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
-            if !rest.bytes().all(plain) {
-                errors.push(Error::invalid(path, rest, names::regex_message("Invalid path", PATH, &[])));
-            }
-        }
-        _ => {
-            let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
-            errors.push(Error::invalid(path, controller, detail));
-        }
-    }
+    let long = controller.len() > MAX_CONTROLLER_BYTES;
+    let mut errors: Errors = long.then(|| Error::too_long(path, MAX_CONTROLLER_BYTES)).into_iter().collect();
+    errors.extend(domain_prefixed_path(controller, path));
     errors
 }
 

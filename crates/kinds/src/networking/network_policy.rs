@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, labels, meta, names};
 
-use crate::kind::{BASE, Generation, Kind};
+use crate::kind::{BASE, Generation, Kind, MetadataChecks};
 use crate::pod_spec::default::each;
 use crate::table::{AGE, Describe, NAME, age, text};
 use crate::validate::address::cidr_warnings;
@@ -35,8 +35,10 @@ pub static KIND: Kind = Kind {
     generation: Generation::Of(&["spec"]),
     default,
     validate,
-    validate_update: |new, _| validate(new),
+    // Upstream checks any change both as a new object and as a change.
+    validate_update: |new, _| [validate(new), validate(new)].concat(),
     warnings: |policy, _| blocks(policy).flat_map(|(path, block)| block_warnings(block, &path)).collect(),
+    metadata: MetadataChecks::BOTH,
     ..BASE
 };
 

@@ -19,6 +19,7 @@ pub fn template(object: &mut Value, parents: &[&str]) {
 
 /// Fills in a pod spec as a template has it.
 pub fn pod_spec(spec: &mut Value) {
+    super::gated::drop_fields(spec);
     let Some(fields) = spec.as_object_mut() else { return };
     set(fields, "dnsPolicy", || "ClusterFirst".into());
     set(fields, "restartPolicy", || "Always".into());
@@ -117,9 +118,13 @@ fn host_ports(container: &mut Value) {
     });
 }
 
+/// What is not pinned to a version is asked for anew.
+fn pull_policy(image: &str) -> &'static str {
+    if image_tag(image) == "latest" { "Always" } else { "IfNotPresent" }
+}
+
 fn container(container: &mut Value) {
-    let image = container.str_at(&["image"]).unwrap_or_default();
-    let policy = if image_tag(image) == "latest" { "Always" } else { "IfNotPresent" };
+    let policy = pull_policy(container.str_at(&["image"]).unwrap_or_default());
     let Some(fields) = container.as_object_mut() else { return };
     set(fields, "imagePullPolicy", || policy.into());
     set(fields, "terminationMessagePath", || "/dev/termination-log".into());
@@ -196,6 +201,8 @@ fn volume(volume: &mut Value) {
         host_path.insert("type", "");
     }
     network_volume(volume);
+    let policy = pull_policy(volume.str_at(&["image", "reference"]).unwrap_or_default());
+    set_in(volume, &["image"], "pullPolicy", || policy.into());
     set_in(volume, &["ephemeral", "volumeClaimTemplate", "spec"], "volumeMode", || "Filesystem".into());
 }
 

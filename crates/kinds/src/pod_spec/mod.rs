@@ -6,6 +6,7 @@ use machinery::{Object, Quantity, Text, Value};
 
 pub mod check;
 pub mod default;
+mod gated;
 
 /// What a pod's containers request together: the larger of all running at once and any single init container.
 #[must_use]

@@ -170,12 +170,18 @@ fn owner_reference(owner: &Value, path: &Path) -> Errors {
 fn finalizers(object: &Value, path: &Path) -> Errors {
     let all: Vec<&str> = meta::finalizers(object).collect();
     let mut errors: Errors = all.iter().flat_map(|name| label_name(name, path)).collect();
-    errors.extend(all.iter().enumerate().filter_map(|(i, name)| standard_finalizer(name, &path.index(i))));
     if all.contains(&"orphan") && all.contains(&"foregroundDeletion") {
         let detail = "finalizer orphan and foregroundDeletion cannot be both set";
         errors.push(Error::invalid(path, Value::from(all), detail));
     }
     errors
+}
+
+/// What is wrong with finalizers that have no domain: the last look at the metadata of Kubernetes' own kinds.
+#[must_use]
+pub fn standard_finalizers(object: &Value, path: &Path) -> Errors {
+    let path = path.child("finalizers");
+    meta::finalizers(object).enumerate().filter_map(|(i, name)| standard_finalizer(name, &path.index(i))).collect()
 }
 
 /// A finalizer without a domain must be one of Kubernetes' own.

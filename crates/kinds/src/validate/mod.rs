@@ -72,6 +72,26 @@ pub fn at_most_100_percent(value: Option<&Value>, path: &Path) -> Option<Error> 
     over.then(|| Error::invalid(path, percent, "must not be greater than 100%"))
 }
 
+/// Whether a number or a percentage of pods is none of them; what is not a percentage counts as none.
+#[must_use]
+pub fn is_zero(number: Option<&Value>) -> bool {
+    match number {
+        Some(Value::Int(number)) => *number == 0,
+        Some(Value::String(text)) => percent_value(text).or_else(|| text.parse().ok()).unwrap_or_default() == 0,
+        _ => true,
+    }
+}
+
+/// The count of names that were taken only grows.
+#[must_use]
+pub fn collisions_stay(new: &Value, old: &Value) -> Option<Error> {
+    let path = ["status", "collisionCount"];
+    let (after, before) = (new.int_at(&path), old.int_at(&path));
+    let fewer = before.is_some() && (after.is_none() || after < before);
+    let field = Path::new("status.collisionCount");
+    fewer.then(|| Error::invalid(&field, after.unwrap_or_default(), "cannot be decremented"))
+}
+
 /// The number in `25%`.
 #[must_use]
 pub fn percent_value(percent: &str) -> Option<i64> {
@@ -120,6 +140,25 @@ pub fn csi_driver_name(name: &str, path: &Path) -> Errors {
     }
     let problems = names::is_dns1123_subdomain(&name.to_lowercase());
     errors.extend(problems.into_iter().map(|problem| Error::invalid(path, name, problem)));
+    errors
+}
+
+/// A domain, a slash, and a path below it.
+#[must_use]
+pub fn domain_prefixed_path(value: &str, path: &Path) -> Errors {
+    const PATH: &str = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
+    if value.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    let Some((domain, rest)) = value.split_once('/').filter(|(domain, rest)| !domain.is_empty() && !rest.is_empty())
+    else {
+        let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        return vec![Error::invalid(path, value, detail)];
+    };
+    let mut errors: Errors = text(names::is_dns1123_subdomain, domain, path).collect();
+    if !rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b)) {
+        errors.push(Error::invalid(path, rest, names::regex_message("Invalid path", PATH, &[])));
+    }
     errors
 }
 

@@ -11,15 +11,22 @@ use crate::pod_spec::check;
 /// What is wrong with a pod template.
 #[must_use]
 pub fn validate(template: &Value, path: &Path) -> Errors {
-    let mut errors = labels(meta::labels(template), &path.child("labels"));
-    errors.extend(annotations(meta::annotations(template), &path.child("annotations")));
-    errors.extend(pod_annotations::check(template, &path.child("annotations")));
-    errors.extend(check::pod_spec(template.get("spec").unwrap_or(&Value::Null), &path.child("spec")));
+    let mut errors = metadata(template, path);
+    errors.extend(check::pod_spec(template.get("spec").unwrap_or(&Value::Null), None, &path.child("spec")));
     errors.extend(pod_annotations::match_fields(template, &path.child("spec")));
     if !template.items_at(&["spec", "ephemeralContainers"]).is_empty() {
         let detail = "ephemeral containers not allowed in pod template";
         errors.push(Error::forbidden(&path.child("spec.ephemeralContainers"), detail));
     }
+    errors
+}
+
+/// What is wrong with the metadata of a pod template.
+#[must_use]
+pub fn metadata(template: &Value, path: &Path) -> Errors {
+    let mut errors = labels(meta::labels(template), &path.child("labels"));
+    errors.extend(annotations(meta::annotations(template), &path.child("annotations")));
+    errors.extend(pod_annotations::check(template, &path.child("annotations")));
     errors
 }
 

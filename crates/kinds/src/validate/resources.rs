@@ -9,17 +9,17 @@ use crate::pod_spec::quantity;
 
 const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
-/// What is wrong with the resources of a container.
+/// What is wrong with the resources of a container in a pod that has the claims `known`, sorted.
 #[must_use]
-pub fn requirements(resources: &Value, path: &Path) -> Errors {
+pub fn requirements(resources: &Value, known: &[&str], path: &Path) -> Errors {
     let mut errors = list(resources, "limits", path);
     let requests_path = path.child("requests");
     for (name, amount) in sorted(resources.get("requests").and_then(Value::as_object)) {
         errors.extend(container_resource(name, amount, &requests_path.key(name)));
         errors.extend(against_limit(resources, name, amount, &requests_path));
     }
-    errors.extend(claims(resources, &path.child("claims")));
     errors.extend(huge_pages_alone(resources, path));
+    errors.extend(claims(resources, known, &path.child("claims")));
     errors
 }
 
@@ -36,7 +36,17 @@ pub fn list(resources: &Value, field: &str, path: &Path) -> Errors {
 pub fn container_resource(name: &str, amount: &Value, path: &Path) -> Errors {
     let mut errors = container_resource_name(name, path);
     errors.extend(amount_of(name, amount, path));
+    errors.extend(quantity(amount).and_then(|amount| whole_huge_pages(name, amount, path)));
     errors
+}
+
+/// Huge pages come in whole pages.
+fn whole_huge_pages(name: &str, amount: Quantity, path: &Path) -> Option<Error> {
+    let page = Quantity::parse(name.strip_prefix("hugepages-")?).ok();
+    let page = page.filter(|page| page.sign() > 0 && page.is_whole());
+    let whole = page.is_some_and(|page| amount.value() % page.value() == 0);
+    let detail = format!("{amount} is not positive integer multiple of {name}");
+    (!whole).then(|| Error::invalid(path, amount.to_string(), detail))
 }
 
 /// What is wrong with an amount: negative, or a part of something that has none.
@@ -167,7 +177,8 @@ pub fn is_over_committed(name: &str) -> bool {
     is_native(name) && !name.starts_with("hugepages-")
 }
 
-fn claims(resources: &Value, path: &Path) -> Errors {
+/// Each claim once as a whole, or once for each of its requests; all of them are the pod's.
+fn claims(resources: &Value, known: &[&str], path: &Path) -> Errors {
     let mut errors = Errors::new();
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for (i, claim) in resources.items_at(&["claims"]).iter().enumerate() {
@@ -178,11 +189,25 @@ fn claims(resources: &Value, path: &Path) -> Errors {
             continue;
         }
         let request = claim.str_at(&["request"]).unwrap_or_default();
-        if seen.contains(&(name, request)) {
-            let shown = if request.is_empty() { name.to_owned() } else { format!("{name}/{request}") };
-            errors.push(Error::duplicate(&path, shown));
+        if seen.contains(&(name, "")) {
+            errors.push(Error::duplicate(&path, name));
+        } else {
+            if !request.is_empty() {
+                errors.extend(super::text(names::is_dns1123_label, request, &path.child("request")));
+            }
+            if seen.contains(&(name, request)) {
+                errors.push(Error::duplicate(&path, format!("{name}/{request}")));
+            } else if request.is_empty() {
+                let parts = seen.iter().filter(|(other, _)| *other == name);
+                errors.extend(parts.map(|_| Error::duplicate(&path, name)));
+            }
+            seen.push((name, request));
         }
-        seen.push((name, request));
+        if !known.contains(&name) {
+            let list = if known.is_empty() { " which is empty".to_owned() } else { format!(": {}", known.join(", ")) };
+            let detail = format!("must be one of the names in pod.spec.resourceClaims{list}");
+            errors.push(Error { detail, ..Error::not_found(&path, name) });
+        }
     }
     errors
 }

@@ -9,6 +9,8 @@ use crate::validate::metadata::sorted;
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
+/// Says that the pod only mirrors one that a kubelet has by itself.
+const MIRROR: &str = "kubernetes.io/config.mirror";
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// What is wrong with the annotations of a pod or template.
@@ -25,6 +27,27 @@ pub(crate) fn check(pod: &Value, path: &Path) -> Errors {
             errors.push(Error::invalid(&path.key(key), profile, detail));
         }
     }
+    errors
+}
+
+/// What is wrong with the annotations of a changed pod: what says something of the pod's spec stays as it is.
+pub(crate) fn check_update(new: &Value, old: &Value) -> Errors {
+    let path = Path::new("metadata.annotations");
+    let fixed = |key: &str| match key {
+        MIRROR => Some("mirror pod annotation"),
+        key => key.starts_with(APP_ARMOR).then_some("AppArmor annotations"),
+    };
+    let [after, before] = [new, old].map(meta::annotations);
+    let mut errors = Errors::new();
+    for (key, value) in sorted(before) {
+        let Some(words) = fixed(key).filter(|_| after.and_then(|all| all.get(key)) != Some(value)) else { continue };
+        errors.push(Error::forbidden(&path.key(key), format!("may not remove or update {words}")));
+    }
+    for (key, _) in sorted(after) {
+        let Some(words) = fixed(key).filter(|_| before.is_none_or(|all| !all.contains_key(key))) else { continue };
+        errors.push(Error::forbidden(&path.key(key), format!("may not add {words}")));
+    }
+    errors.extend(check(new, &path));
     errors
 }
 

@@ -3,6 +3,7 @@
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names, value};
 
+use super::{annotations, container_status, transitions};
 use crate::kind::{Context, keep, keep_spec};
 use crate::validate::{ip, text};
 
@@ -36,60 +37,50 @@ pub(super) fn prepare(new: &mut Value, old: &Value, _: &Context<'_>) {
 /// What is wrong with a written status.
 pub(super) fn validate(new: &Value, old: &Value) -> Errors {
     let path = Path::new("status");
-    let mut errors = conditions(new);
-    let nominated = |pod: &Value| pod.str_at(&["status", "nominatedNodeName"]).unwrap_or_default().to_owned();
-    if nominated(new) != nominated(old) && !nominated(new).is_empty() {
-        let node = nominated(new);
-        errors.extend(text(names::is_dns1123_subdomain, &node, &path.child("nominatedNodeName")));
-    }
+    let mut errors = annotations::check_update(new, old);
+    errors.extend(conditions(new));
+    errors.extend(nominated_node(new, old, &path.child("nominatedNodeName")));
+    errors.extend(not_below_zero(new.get("status").unwrap_or(&Value::Null), &path));
     let class = |pod: &Value| pod.at(&["status", "qosClass"]).cloned();
     errors.extend(crate::strategy::immutable(class(new).as_ref(), class(old).as_ref(), &path.child("qosClass")));
-    let policy = old.str_at(&["spec", "restartPolicy"]).unwrap_or("Always");
-    errors.extend(transitions(new, old, "containerStatuses", policy));
-    errors.extend(transitions(new, old, "initContainerStatuses", policy));
-    errors.extend(transitions(new, old, "ephemeralContainerStatuses", "Never"));
+    errors.extend(transitions::check(new, old, &path));
     errors.extend(claims(new, &path.child("resourceClaimStatuses")));
     errors.extend(addresses(new.items_at(&["status", "podIPs"]), &path.child("podIPs")));
     errors.extend(host_addresses(new, &path.child("hostIPs")));
+    errors.extend(container_status::users(new, &path));
+    errors.extend(container_status::resources(new, &path));
     errors
+}
+
+/// A node is nominated for a pod that waits, not for one that has its node.
+fn nominated_node(new: &Value, old: &Value, path: &Path) -> Errors {
+    let nominated = |pod: &Value| pod.str_at(&["status", "nominatedNodeName"]).unwrap_or_default().to_owned();
+    let node = nominated(new);
+    if node.is_empty() || node == nominated(old) {
+        return Errors::new();
+    }
+    let mut errors: Errors = text(names::is_dns1123_subdomain, &node, path).collect();
+    if old.str_at(&["spec", "nodeName"]).is_some_and(|name| !name.is_empty()) {
+        let detail = "may not be set on pods that are already bound to a node";
+        errors.push(Error::forbidden(path, detail));
+    }
+    errors
+}
+
+fn not_below_zero(object: &Value, path: &Path) -> Option<Error> {
+    let generation = object.int_at(&["observedGeneration"]).filter(|generation| *generation < 0)?;
+    let detail = "must be a non-negative integer";
+    Some(Error::invalid(&path.child("observedGeneration"), generation, detail))
 }
 
 fn conditions(pod: &Value) -> Errors {
-    let path = Path::new("metadata.conditions");
+    let path = Path::new("status.conditions");
     let mut errors = Errors::new();
     for (i, condition) in pod.items_at(&["status", "conditions"]).iter().enumerate() {
         let kind = condition.str_at(&["type"]).unwrap_or_default();
+        errors.extend(not_below_zero(condition, &path.index(i)));
         if !SYSTEM_CONDITIONS.contains(&kind) {
             errors.extend(text(names::is_qualified_name, kind, &path.index(i).child("Type")));
-        }
-    }
-    errors
-}
-
-/// A container that has ended for good may not run again in the status.
-fn transitions(new: &Value, old: &Value, list: &str, policy: &str) -> Errors {
-    let path = Path::new("status").child(list);
-    let mut errors = Errors::new();
-    if policy == "Always" {
-        return errors;
-    }
-    let is_sidecar = |name: Option<&str>| {
-        let mut all = old.items_at(&["spec", "initContainers"]).iter();
-        list == "initContainerStatuses" && all.any(|c| c.str_at(&["name"]) == name && crate::pod_spec::is_sidecar(c))
-    };
-    for (i, before) in old.items_at(&["status", list]).iter().enumerate() {
-        let name = before.str_at(&["name"]);
-        let Some(ended) = before.at(&["state", "terminated"]).filter(|state| !state.is_null()) else { continue };
-        let failed = ended.int_at(&["exitCode"]).unwrap_or_default() != 0;
-        if (failed && policy == "OnFailure") || is_sidecar(name) {
-            continue;
-        }
-        let again = |after: &&Value| {
-            after.str_at(&["name"]) == name && after.at(&["state", "terminated"]).is_none_or(Value::is_null)
-        };
-        for _ in new.items_at(&["status", list]).iter().filter(again) {
-            let detail = "may not be transitioned to non-terminated state";
-            errors.push(Error::forbidden(&path.index(i).child("state"), detail));
         }
     }
     errors
@@ -99,7 +90,8 @@ fn claims(pod: &Value, path: &Path) -> Errors {
     let all = pod.items_at(&["status", "resourceClaimStatuses"]);
     let mut errors = Errors::new();
     for (i, status) in all.iter().enumerate() {
-        let path = path.index(i).child("name");
+        let item = path.index(i);
+        let path = item.child("name");
         let name = status.str_at(&["name"]).unwrap_or_default();
         if !pod.items_at(&["spec", "resourceClaims"]).iter().any(|claim| claim.str_at(&["name"]) == Some(name)) {
             let detail = "must match the name of an entry in `spec.resourceClaims`";
@@ -109,7 +101,7 @@ fn claims(pod: &Value, path: &Path) -> Errors {
             errors.push(Error::duplicate(&path, name));
         }
         if let Some(claim) = status.str_at(&["resourceClaimName"]) {
-            errors.extend(text(names::is_dns1123_subdomain, claim, &path));
+            errors.extend(text(names::is_dns1123_subdomain, claim, &item.child("resourceClaimName")));
         }
     }
     errors

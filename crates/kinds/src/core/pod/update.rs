@@ -20,6 +20,7 @@ const FIXED: &str = "pod updates may not change fields other than `spec.containe
 pub(super) fn validate(new: &Value, old: &Value) -> Errors {
     let path = Path::new("spec");
     let mut errors = super::metadata_and_spec(new);
+    errors.extend(super::annotations::check_update(new, old));
     for list in ["containers", "initContainers"] {
         let count = |pod: &Value| pod.items_at(&["spec", list]).len();
         if count(new) != count(old) {
@@ -140,6 +141,7 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value) -> Errors {
     }
     let path = Path::new("spec.ephemeralContainers");
     let mut errors = super::metadata_and_spec(new);
+    errors.extend(super::annotations::check_update(new, old));
     let [new, old] = [new, old].map(|pod| pod.items_at(&["spec", "ephemeralContainers"]));
     for before in old {
         let name = before.str_at(&["name"]);

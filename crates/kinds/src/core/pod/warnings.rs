@@ -71,6 +71,17 @@ pub(crate) fn of_template(template: &Value, prefix: &str) -> Vec<String> {
     all
 }
 
+/// The same of a workload whose name becomes part of its pods' names.
+pub(crate) fn of_named_workload(workload: &Value, old: Option<&Value>, at: &[&str]) -> Vec<String> {
+    let problems = if old.is_none() { names::is_dns1123_label(meta::name(workload)) } else { Vec::new() };
+    let mut all = Vec::new();
+    if !problems.is_empty() {
+        all.push(format!("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]", problems.join(" ")));
+    }
+    all.extend(of_workload(workload, old, at));
+    all
+}
+
 /// The warnings about a workload's template, when it is new or its spec changed.
 pub(crate) fn of_workload(workload: &Value, old: Option<&Value>, at: &[&str]) -> Vec<String> {
     if old.is_some_and(|old| old.get("spec") == workload.get("spec")) {

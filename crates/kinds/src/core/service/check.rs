@@ -322,15 +322,18 @@ fn balancer(service: &Value, spec: &Value, kind: &str, path: &Path) -> Errors {
         ("LoadBalancer", Some(_)) | (_, None) => {}
         (_, Some(_)) => errors.push(Error::forbidden(&ports, "may only be used when `type` is 'LoadBalancer'")),
     }
-    if let Some(class) = spec.str_at(&["loadBalancerClass"]) {
-        let path = path.child("loadBalancerClass");
-        if kind == "LoadBalancer" {
-            errors.extend(text(names::is_qualified_name, class, &path));
-        } else {
-            errors.push(Error::forbidden(&path, "may only be used when `type` is 'LoadBalancer'"));
-        }
-    }
+    errors.extend(balancer_class(service));
     errors
+}
+
+/// What is wrong with the class of the load balancer.
+pub(super) fn balancer_class(service: &Value) -> Errors {
+    let Some(class) = service.str_at(&["spec", "loadBalancerClass"]) else { return Errors::new() };
+    let path = Path::new("spec.loadBalancerClass");
+    if service.str_at(&["spec", "type"]) == Some("LoadBalancer") {
+        return text(names::is_qualified_name, class, &path).collect();
+    }
+    vec![Error::forbidden(&path, "may only be used when `type` is 'LoadBalancer'")]
 }
 
 fn traffic(service: &Value, spec: &Value, path: &Path) -> Errors {

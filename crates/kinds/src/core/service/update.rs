@@ -53,6 +53,7 @@ pub(super) fn validate(new: &Value, old: &Value) -> Errors {
         let path = Path::new("spec.loadBalancerClass");
         errors.push(Error::invalid(&path, class(new), "may not change once set"));
     }
+    errors.extend(check::balancer_class(new));
     let health = |service: &Value| service.int_at(&["spec", "healthCheckNodePort"]);
     if needs_health_check_port(new) && needs_health_check_port(old) && health(new) != health(old) {
         errors.push(Error::forbidden(&Path::new("spec.healthCheckNodePort"), "field is immutable"));

@@ -8,16 +8,17 @@ use crate::pod_spec::is_sidecar;
 use crate::validate::{one_of, resources, text};
 
 const NOT_SIDECAR: &str = "may not be set for init containers without restartPolicy=Always";
+const NO_RESTART_POLICY: &str = "must specify restartPolicy when restart rules are used";
 const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
 const MOST_RESTART_RULES: usize = 20;
 const MOST_EXIT_CODES: usize = 255;
 
 /// What is wrong with the containers of a pod spec.
 #[must_use]
-pub fn all(spec: &Value, path: &Path) -> Errors {
-    let mut errors = regular(spec, &path.child("containers"));
-    errors.extend(initial(spec, &path.child("initContainers")));
-    errors.extend(ephemeral(spec, &path.child("ephemeralContainers")));
+pub fn all(spec: &Value, volumes: &[&Value], path: &Path) -> Errors {
+    let mut errors = regular(spec, volumes, &path.child("containers"));
+    errors.extend(initial(spec, volumes, &path.child("initContainers")));
+    errors.extend(ephemeral(spec, volumes, &path.child("ephemeralContainers")));
     errors
 }
 
@@ -38,7 +39,7 @@ fn image_without_space(container: &Value, path: &Path) -> Option<Error> {
     Some(Error::invalid(&path.child("image"), image, "must not have leading or trailing whitespace"))
 }
 
-fn regular(spec: &Value, path: &Path) -> Errors {
+fn regular(spec: &Value, volumes: &[&Value], path: &Path) -> Errors {
     let all = spec.items_at(&["containers"]);
     if all.is_empty() {
         return vec![Error::required(path, "")];
@@ -46,7 +47,7 @@ fn regular(spec: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     for (i, container) in all.iter().enumerate() {
         let path = path.index(i);
-        errors.extend(common(container, spec, &path));
+        errors.extend(common(container, spec, volumes, &path));
         errors.extend(duplicate_name(container, &all[..i], &path));
         errors.extend(probes::all(container, spec, &path));
         errors.extend(restart_rules(container, &path));
@@ -55,13 +56,17 @@ fn regular(spec: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn initial(spec: &Value, path: &Path) -> Errors {
+fn initial(spec: &Value, volumes: &[&Value], path: &Path) -> Errors {
     let all = spec.items_at(&["initContainers"]);
     let mut errors = Errors::new();
     for (i, container) in all.iter().enumerate() {
         let item = path.index(i);
-        errors.extend(common(container, spec, &item));
-        errors.extend(restart_rules(container, &item));
+        errors.extend(common(container, spec, volumes, &item));
+        if container.str_at(&["restartPolicy"]).is_some() {
+            errors.extend(restart_rules(container, &item));
+        } else if !container.items_at(&["restartPolicyRules"]).is_empty() {
+            errors.push(Error::required(&item.child("restartPolicy"), NO_RESTART_POLICY));
+        }
         let earlier: Vec<Value> = spec.items_at(&["containers"]).iter().chain(&all[..i]).cloned().collect();
         errors.extend(duplicate_name(container, &earlier, &item));
         // Init containers run one after another: each for itself, and so upstream always names the first.
@@ -73,6 +78,13 @@ fn initial(spec: &Value, path: &Path) -> Errors {
         for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
             if container.get(field).is_some_and(|value| !value.is_null()) {
                 errors.push(Error::forbidden(&item.child(field), NOT_SIDECAR));
+            }
+        }
+        for (j, policy) in container.items_at(&["resizePolicy"]).iter().enumerate() {
+            if policy.str_at(&["restartPolicy"]) == Some("RestartContainer") {
+                let field = item.child("resizePolicy").index(j).child("restartPolicy");
+                let detail = "must not be set to 'RestartContainer' for non-sidecar initContainers";
+                errors.push(Error::invalid(&field, "RestartContainer", detail));
             }
         }
     }
@@ -87,7 +99,7 @@ fn restart_rules(container: &Value, path: &Path) -> Errors {
     match container.str_at(&["restartPolicy"]) {
         Some(policy) => errors.extend(one_of(policy, &RESTART_POLICIES, &field)),
         None if rules.is_empty() => {}
-        None => errors.push(Error::required(&field, "must specify restartPolicy when restart rules are used")),
+        None => errors.push(Error::required(&field, NO_RESTART_POLICY)),
     }
     let path = path.child("restartPolicyRules");
     if rules.len() > MOST_RESTART_RULES {
@@ -96,7 +108,7 @@ fn restart_rules(container: &Value, path: &Path) -> Errors {
     for (i, rule) in rules.iter().enumerate() {
         let path = path.index(i);
         let action = rule.str_at(&["action"]).unwrap_or_default();
-        errors.extend(one_of(action, &["Restart"], &path.child("action")));
+        errors.extend(one_of(action, &["Restart", "RestartAllContainers"], &path.child("action")));
         let path = path.child("exitCodes");
         let Some(codes) = rule.get("exitCodes").filter(|codes| !codes.is_null()) else {
             errors.push(Error::required(&path, "must be specified"));
@@ -112,12 +124,12 @@ fn restart_rules(container: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn ephemeral(spec: &Value, path: &Path) -> Errors {
+fn ephemeral(spec: &Value, volumes: &[&Value], path: &Path) -> Errors {
     let all = spec.items_at(&["ephemeralContainers"]);
     let mut errors = Errors::new();
     for (i, container) in all.iter().enumerate() {
         let path = path.index(i);
-        errors.extend(common(container, spec, &path));
+        errors.extend(common(container, spec, volumes, &path));
         errors.extend(image_without_space(container, &path));
         let others = spec.items_at(&["containers"]).iter().chain(spec.items_at(&["initContainers"]));
         let taken: Vec<Value> = others.clone().chain(&all[..i]).cloned().collect();
@@ -162,7 +174,7 @@ fn not_ephemeral(container: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn common(container: &Value, spec: &Value, path: &Path) -> Errors {
+fn common(container: &Value, spec: &Value, volumes: &[&Value], path: &Path) -> Errors {
     let mut errors = Errors::new();
     match filled(container, "name") {
         None => errors.push(Error::required(&path.child("name"), "")),
@@ -175,37 +187,31 @@ fn common(container: &Value, spec: &Value, path: &Path) -> Errors {
     let field = path.child("terminationMessagePolicy");
     errors.extend(match policy {
         None => Some(Error::required(&field, "")),
-        Some(policy) => one_of(policy, &["FallbackToLogsOnError", "File"], &field),
+        Some(policy) => one_of(policy, &["File", "FallbackToLogsOnError"], &field),
     });
     errors.extend(ports(container.items_at(&["ports"]), &path.child("ports")));
     errors.extend(env::variables(container.items_at(&["env"]), &path.child("env")));
     errors.extend(env::sources(container.items_at(&["envFrom"]), &path.child("envFrom")));
-    errors.extend(mounts::mounts(container, spec, &path.child("volumeMounts")));
-    errors.extend(mounts::devices(container, spec, &path.child("volumeDevices")));
+    errors.extend(mounts::mounts(container, volumes, &path.child("volumeMounts")));
+    errors.extend(mounts::devices(container, volumes, &path.child("volumeDevices")));
     let field = path.child("imagePullPolicy");
     errors.extend(match filled(container, "imagePullPolicy") {
         None => Some(Error::required(&field, "")),
         Some(policy) => one_of(policy, &["Always", "IfNotPresent", "Never"], &field),
     });
     let wanted = container.get("resources").unwrap_or(&Value::Null);
-    errors.extend(resources::requirements(wanted, &path.child("resources")));
-    errors.extend(unknown_claims(wanted, spec, &path.child("resources.claims")));
+    errors.extend(resources::requirements(wanted, &claim_names(spec), &path.child("resources")));
     errors.extend(resize_policies(container, spec, &path.child("resizePolicy")));
     errors.extend(security::container(container.get("securityContext"), spec, &path.child("securityContext")));
     errors
 }
 
-/// Claims that the pod does not have.
-fn unknown_claims(resources: &Value, spec: &Value, path: &Path) -> Errors {
-    let all = spec.items_at(&["resourceClaims"]).iter().filter_map(|claim| filled(claim, "name"));
-    let mut known: Vec<&str> = all.collect();
-    known.sort_unstable();
-    let claims = resources.items_at(&["claims"]).iter().enumerate();
-    let named = claims.filter_map(|(i, claim)| Some((i, filled(claim, "name")?)));
-    let list = if known.is_empty() { " which is empty".to_owned() } else { format!(": {}", known.join(", ")) };
-    let detail = format!("must be one of the names in pod.spec.resourceClaims{list}");
-    let missing = named.filter(|(_, name)| !known.contains(name));
-    missing.map(|(i, name)| Error { detail: detail.clone(), ..Error::not_found(&path.index(i), name) }).collect()
+fn claim_names(spec: &Value) -> Vec<&str> {
+    let mut names: Vec<&str> =
+        spec.items_at(&["resourceClaims"]).iter().filter_map(|claim| filled(claim, "name")).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn resize_policies(container: &Value, spec: &Value, path: &Path) -> Errors {
@@ -225,7 +231,7 @@ fn resize_policies(container: &Value, spec: &Value, path: &Path) -> Errors {
             }
         }
         if spec.str_at(&["restartPolicy"]) == Some("Never") && restart != "NotRequired" {
-            let detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            let detail = "must be 'NotRequired' when pod `restartPolicy` is 'Never'";
             errors.push(Error::invalid(path, restart, detail));
         }
     }
@@ -284,9 +290,9 @@ fn host_port_conflicts(containers: &[Value], path: &Path) -> Errors {
     errors
 }
 
-/// In the host's network a port cannot be another one outside.
+/// In the host's network a port cannot be another one outside; a template may leave it to its pods.
 #[must_use]
-pub fn host_network_ports(spec: &Value, path: &Path) -> Errors {
+pub fn host_network_ports(spec: &Value, of_pod: bool, path: &Path) -> Errors {
     let mut errors = Errors::new();
     if spec.bool_at(&["hostNetwork"]) != Some(true) {
         return errors;
@@ -294,7 +300,7 @@ pub fn host_network_ports(spec: &Value, path: &Path) -> Errors {
     for (i, container) in spec.items_at(&["containers"]).iter().enumerate() {
         for (j, port) in container.items_at(&["ports"]).iter().enumerate() {
             let [host, own] = ["hostPort", "containerPort"].map(|f| port.int_at(&[f]).unwrap_or_default());
-            if host != 0 && host != own {
+            if (of_pod || host != 0) && host != own {
                 let path = path.child("containers").index(i).child("ports").index(j).child("hostPort");
                 let detail = "must match `containerPort` when `hostNetwork` is true";
                 errors.push(Error::invalid(&path, host, detail));

@@ -3,20 +3,23 @@
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, names};
 
-use super::filled;
+use super::{env_file, filled};
 use crate::validate::{one_of, text};
 
 const VALUE_SOURCES: [&str; 5] = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 14] = [
     "metadata.annotations",
     "metadata.labels",
     "metadata.name",
     "metadata.namespace",
     "metadata.uid",
     "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
     "spec.serviceAccountName",
     "status.hostIP",
     "status.hostIPs",
+    "status.phase",
     "status.podIP",
     "status.podIPs",
 ];
@@ -31,6 +34,8 @@ const ENV_FIELDS: [&str; 9] = [
     "status.podIP",
     "status.podIPs",
 ];
+const VOLUME_FIELDS: [&str; 5] =
+    ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 const RESOURCES: [&str; 6] = [
     "limits.cpu",
     "limits.ephemeral-storage",
@@ -95,28 +100,36 @@ pub(super) fn field_reference(reference: &Value, env: bool, path: &Path) -> Erro
         errors.push(Error::required(&path.child("fieldPath"), ""));
         return errors;
     };
-    let path = path.child("fieldPath");
-    if let Some((map, key)) = subscript(field) {
-        match map {
-            "metadata.annotations" => errors.extend(
-                names::is_qualified_name(&key.to_lowercase()).into_iter().map(|m| Error::invalid(&path, key, m)),
-            ),
-            "metadata.labels" => errors.extend(text(names::is_qualified_name, key, &path)),
-            _ => errors.push(Error::invalid(&path, field, "does not support subscript")),
-        }
+    let field_path = path.child("fieldPath");
+    if let Err(problem) = convert(reference.str_at(&["apiVersion"]).unwrap_or_default(), field) {
+        let detail = format!("error converting fieldPath: {problem}");
+        errors.push(Error::invalid(&field_path, field, detail));
         return errors;
     }
-    if !FIELDS.contains(&field) {
-        let detail = format!("error converting fieldPath: field label not supported: {field}");
-        errors.push(Error::invalid(&path, field, detail));
-    } else if env {
-        errors.extend(one_of(field, &ENV_FIELDS, &path));
-    } else {
-        let supported =
-            ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
-        errors.extend(one_of(field, &supported, &path));
+    // An old name for the node's.
+    let field = if field == "spec.host" { "spec.nodeName" } else { field };
+    match subscript(field) {
+        Some(("metadata.annotations", key)) => {
+            errors.extend(text(names::is_qualified_name, &key.to_lowercase(), path));
+        }
+        Some((_, key)) => errors.extend(text(names::is_qualified_name, key, path)),
+        None if env => errors.extend(one_of(field, &ENV_FIELDS, &field_path)),
+        None => errors.extend(one_of(field, &VOLUME_FIELDS, &field_path)),
     }
     errors
+}
+
+/// Whether pods of the version have the field.
+fn convert(version: &str, field: &str) -> Result<(), String> {
+    if version != "v1" {
+        return Err(format!("unsupported pod version: {version}"));
+    }
+    match subscript(field) {
+        Some(("metadata.annotations" | "metadata.labels", _)) => Ok(()),
+        Some(_) => Err(format!("field label does not support subscript: {field}")),
+        None if field == "spec.host" || FIELDS.contains(&field) => Ok(()),
+        None => Err(format!("field label not supported: {field}")),
+    }
 }
 
 /// What is wrong with a reference to an amount of a container.
@@ -165,13 +178,14 @@ fn value_from(variable: &Value, path: &Path) -> Errors {
         errors.extend(match field {
             "fieldRef" => field_reference(reference, true, &path),
             "resourceFieldRef" => resource_reference(reference, false, &path),
-            "fileKeyRef" => Errors::new(),
+            "fileKeyRef" => env_file::reference(reference, &path),
             _ => key_reference(reference, &path),
         });
     }
     let filled_value = filled(variable, "value").is_some();
     if count == 0 {
-        let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
+        let detail =
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
         errors.push(Error::invalid(path, "", detail));
     } else if filled_value {
         errors.push(Error::invalid(path, "", "may not be specified when `value` is not empty"));
@@ -193,6 +207,6 @@ fn key_reference(reference: &Value, path: &Path) -> Errors {
 
 /// Map and key of `metadata.labels['key']`.
 fn subscript(field: &str) -> Option<(&str, &str)> {
-    let (map, rest) = field.split_once("['")?;
-    Some((map, rest.strip_suffix("']")?))
+    let (map, key) = field.strip_suffix("']")?.split_once("['")?;
+    (!map.is_empty()).then_some((map, key))
 }

@@ -7,6 +7,7 @@ use crate::validate::{ip, metadata, one_of, text};
 
 pub mod containers;
 mod env;
+mod env_file;
 mod mounts;
 mod os;
 mod pod_resources;
@@ -15,24 +16,26 @@ mod scheduling;
 mod security;
 mod vendor_volumes;
 mod volumes;
+mod windows;
 
 pub use scheduling::{gates_update, shown_toleration, toleration_list};
 pub use vendor_volumes::Owner;
 pub use volumes::one as volume_source;
 
 /// Limits of the C library's resolver.
+const MAX_HOSTNAME_BYTES: usize = 64;
 const MAX_NAMESERVERS: usize = 3;
 const MAX_SEARCHES: usize = 32;
 const MAX_SEARCH_BYTES: usize = 2048;
 
-/// What is wrong with the spec of a pod or template.
+/// What is wrong with the spec of a pod, which is given too, or of a template.
 #[must_use]
-pub fn pod_spec(spec: &Value, path: &Path) -> Errors {
-    let mut errors = volumes::volumes(spec, &path.child("volumes"));
-    errors.extend(pod_resources::claims(spec, &path.child("resourceClaims")));
-    errors.extend(containers::all(spec, path));
+pub fn pod_spec(spec: &Value, pod: Option<&Value>, path: &Path) -> Errors {
+    let (volumes, mut errors) = volumes::volumes(spec, pod, &path.child("volumes"));
+    errors.extend(pod_resources::claims(spec, pod, &path.child("resourceClaims")));
+    errors.extend(containers::all(spec, &volumes, path));
     errors.extend(pod_resources::check(spec, &path.child("resources")));
-    errors.extend(containers::host_network_ports(spec, path));
+    errors.extend(containers::host_network_ports(spec, pod.is_some(), path));
     errors.extend(policies(spec, path));
     let node_selector = spec.get("nodeSelector").and_then(Value::as_object);
     errors.extend(metadata::labels(node_selector, &path.child("nodeSelector")));
@@ -45,11 +48,29 @@ pub fn pod_spec(spec: &Value, path: &Path) -> Errors {
     errors.extend(scheduling::topology(constraints, &path.child("topologySpreadConstraints")));
     errors.extend(os::host_process(spec, path));
     errors.extend(security::host_users(spec, path));
+    errors.extend(hostname_override(spec, &path.child("hostnameOverride")));
     errors.extend(named(spec, path));
     errors.extend(scheduling::toleration_list(spec.items_at(&["tolerations"]), &path.child("tolerations")));
     errors.extend(host_aliases(spec.items_at(&["hostAliases"]), &path.child("hostAliases")));
     errors.extend(classes(spec, path));
     errors.extend(os::check(spec, path));
+    errors.extend(env_file::volumes(spec, path));
+    errors
+}
+
+/// A host name that needs no fitting into DNS (KEP-4762).
+fn hostname_override(spec: &Value, path: &Path) -> Errors {
+    let Some(name) = spec.str_at(&["hostnameOverride"]) else { return Errors::new() };
+    let mut errors = Errors::new();
+    for field in ["setHostnameAsFQDN", "hostNetwork"] {
+        if spec.bool_at(&[field]) == Some(true) {
+            errors.push(Error::forbidden(path, format!("may not be specified when {field} is true")));
+        }
+    }
+    if name.len() > MAX_HOSTNAME_BYTES {
+        errors.push(Error::too_long(path, MAX_HOSTNAME_BYTES));
+    }
+    errors.extend(text(names::is_dns1123_subdomain, name, path));
     errors
 }
 

@@ -8,7 +8,7 @@ use super::filled;
 use crate::validate::one_of;
 
 /// What is wrong with the mounts of a container.
-pub(super) fn mounts(container: &Value, spec: &Value, path: &Path) -> Errors {
+pub(super) fn mounts(container: &Value, volumes: &[&Value], path: &Path) -> Errors {
     let all = container.items_at(&["volumeMounts"]);
     let devices = container.items_at(&["volumeDevices"]);
     let mut errors = Errors::new();
@@ -18,8 +18,7 @@ pub(super) fn mounts(container: &Value, spec: &Value, path: &Path) -> Errors {
         if name.is_empty() {
             errors.push(Error::required(&item.child("name"), ""));
         }
-        let volume = volume(spec, name);
-        if volume.is_none() {
+        if volume(volumes, name).is_none() {
             errors.push(Error::not_found(&item.child("name"), name));
         }
         if place.is_empty() {
@@ -35,7 +34,7 @@ pub(super) fn mounts(container: &Value, spec: &Value, path: &Path) -> Errors {
             let detail = "must not already exist as a path in volumeDevices";
             errors.push(Error::invalid(&item.child("mountPath"), place, detail));
         }
-        errors.extend(sub_paths(mount, volume, &item, path));
+        errors.extend(sub_paths(mount, &item, path));
         errors.extend(propagation(mount, container, &path.child("mountPropagation")));
         errors.extend(recursive_read_only(mount, &path.child("recursiveReadOnly")));
     }
@@ -43,21 +42,23 @@ pub(super) fn mounts(container: &Value, spec: &Value, path: &Path) -> Errors {
 }
 
 /// What is wrong with the devices of a container.
-pub(super) fn devices(container: &Value, spec: &Value, path: &Path) -> Errors {
+pub(super) fn devices(container: &Value, volumes: &[&Value], path: &Path) -> Errors {
     let all = container.items_at(&["volumeDevices"]);
     let mounts = container.items_at(&["volumeMounts"]);
     let mut errors = Errors::new();
     for (i, device) in all.iter().enumerate() {
         let path = path.index(i);
         let [name, place] = ["name", "devicePath"].map(|field| device.str_at(&[field]).unwrap_or_default());
-        let earlier = |field: &str, value: &str| all[..i].iter().any(|other| filled(other, field) == Some(value));
+        let earlier =
+            |field: &str, value: &str| all[..i].iter().any(|other| other.str_at(&[field]).unwrap_or_default() == value);
+        let steps_back = no_back_steps(place, &path).is_some();
         if name.is_empty() {
             errors.push(Error::required(&path.child("name"), ""));
         }
-        if earlier("name", name) {
+        if !name.is_empty() && earlier("name", name) {
             errors.push(Error::invalid(&path.child("name"), name, "must be unique"));
         }
-        match volume(spec, name) {
+        match volume(volumes, name) {
             None => errors.push(Error::not_found(&path.child("name"), name)),
             Some(volume) if !is_claim(volume) => {
                 let detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
@@ -68,10 +69,10 @@ pub(super) fn devices(container: &Value, spec: &Value, path: &Path) -> Errors {
         if place.is_empty() {
             errors.push(Error::required(&path.child("devicePath"), ""));
         }
-        if earlier("devicePath", place) {
+        if !steps_back && earlier("devicePath", place) {
             errors.push(Error::invalid(&path.child("devicePath"), place, "must be unique"));
         }
-        if no_back_steps(place, &path).is_some() {
+        if steps_back {
             errors.push(Error::invalid(&path.child("devicePath"), place, "can not contain backsteps ('..')"));
         }
         if mounts.iter().any(|mount| mount.str_at(&["name"]).unwrap_or_default() == name) {
@@ -85,8 +86,8 @@ pub(super) fn devices(container: &Value, spec: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn volume<'a>(spec: &'a Value, name: &str) -> Option<&'a Value> {
-    spec.items_at(&["volumes"]).iter().find(|volume| volume.str_at(&["name"]) == Some(name))
+fn volume<'a>(volumes: &[&'a Value], name: &str) -> Option<&'a Value> {
+    volumes.iter().copied().find(|volume| volume.str_at(&["name"]) == Some(name))
 }
 
 fn is_claim(volume: &Value) -> bool {
@@ -94,15 +95,9 @@ fn is_claim(volume: &Value) -> bool {
 }
 
 /// Upstream names the list and not the mount in the paths of some of these.
-fn sub_paths(mount: &Value, volume: Option<&Value>, item: &Path, list: &Path) -> Errors {
+fn sub_paths(mount: &Value, item: &Path, list: &Path) -> Errors {
     let mut errors = Errors::new();
     let [plain, expression] = ["subPath", "subPathExpr"].map(|field| filled(mount, field));
-    let is_image = volume.is_some_and(|volume| volume.get("image").is_some_and(|image| !image.is_null()));
-    for (field, value) in [("subPath", plain), ("subPathExpr", expression)] {
-        if let Some(value) = value.filter(|_| is_image) {
-            errors.push(Error::invalid(&item.child(field), value, "not allowed in image volume sources"));
-        }
-    }
     errors.extend(plain.into_iter().flat_map(|plain| local_path(plain, &list.child("subPath"))));
     if let Some(expression) = expression {
         if plain.is_some() {

@@ -42,7 +42,7 @@ const CONTAINER_FIELDS: [&str; 10] = [
 pub(super) fn check(spec: &Value, path: &Path) -> Errors {
     let Some(os) = spec.get("os").filter(|os| !os.is_null()) else { return Errors::new() };
     match os.str_at(&["name"]).unwrap_or_default() {
-        "" => vec![Error::required(&path.child("os.name"), "cannot be empty")],
+        "" => vec![Error::required(&path.child("os.name"), "")],
         "linux" => linux(spec, path),
         "windows" => windows(spec, path),
         name => one_of(name, &["linux", "windows"], &path.child("os")).into_iter().collect(),

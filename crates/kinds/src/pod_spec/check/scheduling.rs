@@ -87,35 +87,10 @@ pub fn topology(all: &[Value], path: &Path) -> Errors {
             let policy = constraint.str_at(&[field]);
             errors.extend(policy.and_then(|p| one_of(p, &["Honor", "Ignore"], &path.child(field))));
         }
-        errors.extend(match_label_keys(constraint, &path));
+        errors.extend(own_label_keys(constraint, &path));
         errors.extend(selector::label_selector(constraint.get("labelSelector"), &path.child("labelSelector")));
     }
     errors
-}
-
-fn match_label_keys(constraint: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let keys = constraint.items_at(&["matchLabelKeys"]);
-    let path = path.child("matchLabelKeys");
-    if !keys.is_empty() && constraint.get("labelSelector").is_none() {
-        errors.push(Error::forbidden(&path, "must not be specified when labelSelector is not set"));
-    }
-    let selected = selected_keys(constraint);
-    for (i, key) in keys.iter().filter_map(Value::as_str).enumerate() {
-        errors.extend(label_name(key, &path.index(i)));
-        if selected.contains(&key) {
-            errors.push(Error::invalid(&path.index(i), key, "exists in both matchLabelKeys and labelSelector"));
-        }
-    }
-    errors
-}
-
-/// The keys that the `labelSelector` of a constraint or term names.
-fn selected_keys(term: &Value) -> Vec<&str> {
-    let labels = term.at(&["labelSelector", "matchLabels"]).and_then(Value::as_object);
-    let expressions = term.items_at(&["labelSelector", "matchExpressions"]).iter();
-    let keys = labels.into_iter().flat_map(machinery::Object::keys).map(machinery::Text::as_str);
-    keys.chain(expressions.filter_map(|expression| expression.str_at(&["key"]))).collect()
 }
 
 /// Keys whose values are the pod's own (KEP-3633).
@@ -132,12 +107,17 @@ fn own_label_keys(term: &Value, path: &Path) -> Errors {
             errors.extend(label_name(key, &field_path.index(i)));
         }
     }
-    // By now the key stands in the selector once, for the pod's own value.
-    let selected = selected_keys(term);
-    for (i, key) in keys("matchLabelKeys").into_iter().enumerate() {
-        if selected.iter().filter(|selected| **selected == key).count() > 1 {
+    // By now the key stands in the selector, for the pod's own value: it may stand there only once.
+    let labels = term.at(&["labelSelector", "matchLabels"]).and_then(Value::as_object);
+    let mut selected: Vec<&str> =
+        labels.into_iter().flat_map(machinery::Object::keys).map(machinery::Text::as_str).collect();
+    for expression in term.items_at(&["labelSelector", "matchExpressions"]) {
+        let key = expression.str_at(&["key"]).unwrap_or_default();
+        let place = keys("matchLabelKeys").into_iter().rposition(|own| own == key);
+        if let Some(i) = place.filter(|_| selected.contains(&key)) {
             errors.push(Error::invalid(&path.index(i), key, "exists in both matchLabelKeys and labelSelector"));
         }
+        selected.push(key);
     }
     let mismatched = keys("mismatchLabelKeys");
     for (i, key) in keys("matchLabelKeys").into_iter().enumerate().filter(|(_, key)| mismatched.contains(key)) {

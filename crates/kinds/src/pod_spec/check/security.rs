@@ -6,10 +6,12 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, names, value};
 use regex::Regex;
 
-use super::containers::local_path;
-use super::filled;
+use super::containers::local_path as local_path_of;
+use super::{filled, windows};
+use crate::go_shape::shown;
 use crate::validate::one_of;
 
+const CONTEXT: &str = "io.k8s.api.core.v1.SecurityContext";
 const SYSCTL: &str = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 const SYSCTL_MAX_LENGTH: usize = 253;
 /// The longest path of a profile.
@@ -38,7 +40,9 @@ pub(super) fn pod(spec: &Value, spec_path: &Path) -> Errors {
     errors.extend(sysctls(spec, context.items_at(&["sysctls"]), &path.child("sysctls")));
     let policy = filled(context, "fsGroupChangePolicy");
     errors.extend(policy.and_then(|p| one_of(p, &["Always", "OnRootMismatch"], &path.child("fsGroupChangePolicy"))));
-    errors.extend(profiles(context, &path));
+    errors.extend(seccomp_profile(context, &path));
+    errors.extend(windows::options(context, &path));
+    errors.extend(app_armor_profile(context, &path));
     let policy = filled(context, "supplementalGroupsPolicy");
     errors.extend(policy.and_then(|p| one_of(p, &["Merge", "Strict"], &path.child("supplementalGroupsPolicy"))));
     let policy = filled(context, "seLinuxChangePolicy");
@@ -58,18 +62,20 @@ pub(super) fn container(context: Option<&Value>, spec: &Value, path: &Path) -> E
         let detail = "`hostUsers` must be false to use `Unmasked`";
         errors.push(Error::invalid(&path.child("procMount"), "Unmasked", detail));
     }
-    errors.extend(profiles(context, path));
+    errors.extend(seccomp_profile(context, path));
     if context.bool_at(&["allowPrivilegeEscalation"]) == Some(false) {
         if context.bool_at(&["privileged"]) == Some(true) {
             let detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-            errors.push(Error::invalid(path, context.clone(), detail));
+            errors.push(Error::invalid(path, shown(CONTEXT, context), detail));
         }
-        let added = context.items_at(&["capabilities", "add"]).iter().filter_map(Value::as_str);
-        if added.into_iter().any(|name| name == "CAP_SYS_ADMIN") {
+        let added = context.items_at(&["capabilities", "add"]).iter();
+        for _ in added.filter(|name| name.as_str() == Some("CAP_SYS_ADMIN")) {
             let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-            errors.push(Error::invalid(path, context.clone(), detail));
+            errors.push(Error::invalid(path, shown(CONTEXT, context), detail));
         }
     }
+    errors.extend(windows::options(context, path));
+    errors.extend(app_armor_profile(context, path));
     errors
 }
 
@@ -121,51 +127,67 @@ fn host_sysctl(spec: &Value, name: &str, path: &Path) -> Option<Error> {
     };
     Some(Error::invalid(path, name, format!("may not be specified when '{field}' is true")))
 }
-
-fn profiles(context: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    for (field, words) in [("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")] {
-        let Some(profile) = context.get(field).filter(|profile| !profile.is_null()) else { continue };
-        let path = path.child(field);
-        let kind = profile.str_at(&["type"]).unwrap_or_default();
-        match kind {
-            "" => errors.push(Error::required(&path.child("type"), format!("type is required when {field} is set"))),
-            _ => errors.extend(one_of(kind, &["Localhost", "RuntimeDefault", "Unconfined"], &path.child("type"))),
+/// Which system calls are let through.
+fn seccomp_profile(context: &Value, path: &Path) -> Errors {
+    let Some(profile) = context.get("seccompProfile").filter(|profile| !profile.is_null()) else {
+        return Errors::new();
+    };
+    let path = path.child("seccompProfile");
+    let kind = profile.str_at(&["type"]).unwrap_or_default();
+    let mut errors: Errors = profile_type(kind, "seccompProfile", &path).into_iter().collect();
+    let local_path = path.child("localhostProfile");
+    match (kind, profile.str_at(&["localhostProfile"])) {
+        ("Localhost", None) => {
+            errors.push(Error::required(&local_path, "must be set when seccomp type is Localhost"));
         }
-        let local = profile.str_at(&["localhostProfile"]);
-        let local_path = path.child("localhostProfile");
-        match (kind, local) {
-            ("Localhost", local) => errors.extend(local_profile(local, words, &local_path)),
-            ("RuntimeDefault" | "Unconfined", Some(local)) if words == "AppArmor" => {
-                let detail = "can only be set when AppArmor type is Localhost";
-                errors.push(Error::invalid(&local_path, local, detail));
-            }
-            (_, Some(local)) if words == "seccomp" => {
-                let shown = value!({"Type": kind, "LocalhostProfile": local});
-                errors.push(Error::invalid(&local_path, shown, "can only be set when seccomp type is Localhost"));
-            }
-            _ => {}
+        ("Localhost", Some(local)) => errors.extend(local_path_of(local, &local_path)),
+        (_, Some(local)) => {
+            let shown = value!({"Type": kind, "LocalhostProfile": local});
+            errors.push(Error::invalid(&local_path, shown, "can only be set when seccomp type is Localhost"));
         }
+        _ => {}
     }
     errors
 }
 
-fn local_profile(profile: Option<&str>, words: &str, path: &Path) -> Errors {
-    let missing = format!("must be set when {words} type is Localhost");
-    let mut errors = Errors::new();
-    match profile {
-        None => errors.push(Error::required(path, missing)),
-        Some(profile) if words == "seccomp" => errors.extend(local_path(profile, path)),
-        Some(profile) => {
-            if profile.trim() != profile {
-                errors.push(Error::invalid(path, profile, "must not be padded with whitespace"));
-            } else if profile.is_empty() {
-                errors.push(Error::required(path, missing));
-            }
-            if profile.len() > MAX_PROFILE_BYTES {
-                errors.push(Error::too_long(path, MAX_PROFILE_BYTES));
-            }
+/// What AppArmor lets the container do.
+fn app_armor_profile(context: &Value, path: &Path) -> Errors {
+    let Some(profile) = context.get("appArmorProfile").filter(|profile| !profile.is_null()) else {
+        return Errors::new();
+    };
+    let path = path.child("appArmorProfile");
+    let kind = profile.str_at(&["type"]).unwrap_or_default();
+    let mut errors: Errors = profile_type(kind, "appArmorProfile", &path).into_iter().collect();
+    let local_path = path.child("localhostProfile");
+    match (kind, profile.str_at(&["localhostProfile"])) {
+        ("Localhost", local) => errors.extend(app_armor_local(local, &local_path)),
+        ("RuntimeDefault" | "Unconfined", Some(local)) => {
+            errors.push(Error::invalid(&local_path, local, "can only be set when AppArmor type is Localhost"));
         }
+        _ => {}
+    }
+    errors
+}
+
+fn profile_type(kind: &str, field: &str, path: &Path) -> Option<Error> {
+    let path = path.child("type");
+    match kind {
+        "" => Some(Error::required(&path, format!("type is required when {field} is set"))),
+        kind => one_of(kind, &["Localhost", "RuntimeDefault", "Unconfined"], &path),
+    }
+}
+
+fn app_armor_local(profile: Option<&str>, path: &Path) -> Errors {
+    let missing = "must be set when AppArmor type is Localhost";
+    let Some(profile) = profile else { return vec![Error::required(path, missing)] };
+    let mut errors = Errors::new();
+    if profile.trim() != profile {
+        errors.push(Error::invalid(path, profile, "must not be padded with whitespace"));
+    } else if profile.is_empty() {
+        errors.push(Error::required(path, missing));
+    }
+    if profile.len() > MAX_PROFILE_BYTES {
+        errors.push(Error::too_long(path, MAX_PROFILE_BYTES));
     }
     errors
 }

@@ -1,6 +1,6 @@
 //! Volumes: one source each, and what a source asks for.
 
-use machinery::field::{Error, Errors, Path};
+use machinery::field::{Error, Errors, Path, quote};
 use machinery::{Value, meta, names};
 
 use super::containers::{local_path, no_back_steps};
@@ -22,17 +22,17 @@ const ORDER: [&str; 30] = [
     "nfs",
     "iscsi",
     "glusterfs",
+    "flocker",
     "persistentVolumeClaim",
     "rbd",
     "cinder",
     "cephfs",
-    "flocker",
+    "quobyte",
     "downwardAPI",
     "fc",
+    "flexVolume",
     "configMap",
     "azureFile",
-    "flexVolume",
-    "quobyte",
     "vsphereVolume",
     "photonPersistentDisk",
     "portworxVolume",
@@ -54,43 +54,78 @@ const PROJECTED: [&str; 6] =
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 
-/// What is wrong with the volumes of a pod spec.
-pub(super) fn volumes(spec: &Value, path: &Path) -> Errors {
+/// What is wrong with the volumes of a pod spec, and those that nothing is wrong with: only these can be mounted.
+/// Claims of ephemeral volumes are named after the pod, if one is meant.
+pub(super) fn volumes<'a>(spec: &'a Value, pod: Option<&Value>, path: &Path) -> (Vec<&'a Value>, Errors) {
     let all = spec.items_at(&["volumes"]);
-    let mut errors = Errors::new();
+    let pod = pod.map(meta::name).filter(|name| !name.is_empty());
+    let (mut good, mut errors) = (Vec::<&Value>::new(), Errors::new());
     for (i, volume) in all.iter().enumerate() {
         let path = path.index(i);
-        errors.extend(source(volume, &path));
-        match filled(volume, "name") {
-            None => errors.push(Error::required(&path.child("name"), "")),
-            Some(name) => {
-                let wrong: Errors = text(names::is_dns1123_label, name, &path.child("name")).collect();
-                let taken = wrong.is_empty() && all[..i].iter().any(|other| filled(other, "name") == Some(name));
-                errors.extend(wrong);
-                errors.extend(taken.then(|| Error::duplicate(&path.child("name"), name)));
-            }
+        let mut wrong = source(volume, pod, &path);
+        let name = volume.str_at(&["name"]).unwrap_or_default();
+        match name {
+            "" => wrong.push(Error::required(&path.child("name"), "")),
+            name => wrong.extend(text(names::is_dns1123_label, name, &path.child("name"))),
         }
+        if good.iter().any(|other| filled(other, "name") == Some(name)) {
+            wrong.push(Error::duplicate(&path.child("name"), name));
+        }
+        if wrong.is_empty() {
+            good.push(volume);
+        }
+        errors.extend(wrong);
+        errors.extend(claim_of_ephemeral(volume, all, pod, &path));
     }
-    errors
+    (good, errors)
 }
 
-fn source(volume: &Value, path: &Path) -> Errors {
+/// A claim that the pod makes for an ephemeral volume is not one to be named by another volume.
+fn claim_of_ephemeral(volume: &Value, all: &[Value], pod: Option<&str>, path: &Path) -> Option<Error> {
+    let claim = volume.str_at(&["persistentVolumeClaim", "claimName"])?;
+    let made = all
+        .iter()
+        .filter(|other| other.get("ephemeral").is_some_and(|source| !source.is_null()))
+        .filter_map(|other| Some(format!("{}-{}", pod?, other.str_at(&["name"]).unwrap_or_default())));
+    let detail = "must not reference a PVC that gets created for an ephemeral volume";
+    let field = path.child("persistentVolumeClaim.claimName");
+    made.into_iter().any(|made| made == claim).then(|| Error::invalid(&field, claim, detail))
+}
+
+fn source(volume: &Value, pod: Option<&str>, path: &Path) -> Errors {
     let present = |kind: &&&str| volume.get(kind).is_some_and(|source| !source.is_null());
     let mut sources = ORDER.iter().filter(present);
     let Some(kind) = sources.next() else {
         return vec![Error::required(path, "must specify a volume type")];
     };
-    let mut errors = one(kind, volume.get(kind).unwrap_or(&Value::Null), Owner::Pod, &path.child(kind));
-    if *kind == "iscsi"
-        && let Some(initiator) = volume.str_at(&["iscsi", "initiatorName"])
+    // Upstream's paths differ from the fields here and there.
+    let shown = if *kind == "gcePersistentDisk" { "persistentDisk" } else { kind };
+    let mut errors = one(kind, volume.get(kind).unwrap_or(&Value::Null), Owner::Pod, &path.child(shown));
+    let others: Vec<&str> = sources.copied().collect();
+    let name = volume.str_at(&["name"]).unwrap_or_default();
+    if *kind == "ephemeral"
+        && let Some(pod) = pod.filter(|_| !name.is_empty())
     {
-        let whole = format!("{}:{initiator}", volume.str_at(&["name"]).unwrap_or_default());
-        if whole.len() > MAX_INITIATOR_BYTES {
+        let claim = format!("{pod}-{name}");
+        let problems = names::is_dns1123_subdomain(&claim).into_iter();
+        let details = problems.map(|problem| format!("PVC name {}: {problem}", quote(&claim)));
+        errors.extend(details.map(|detail| Error::invalid(&path.child("name"), name, detail)));
+    }
+    for kind in &others {
+        let shown = match *kind {
+            "cephfs" => "cephFS",
+            "downwardAPI" => "downwarAPI",
+            kind => kind,
+        };
+        errors.push(Error::forbidden(&path.child(shown), "may not specify more than 1 volume type"));
+    }
+    if volume.at(&["iscsi", "initiatorName"]).is_some_and(|initiator| !initiator.is_null()) {
+        let portal = volume.str_at(&["iscsi", "targetPortal"]).unwrap_or_default();
+        if name.len() + 1 + portal.len() > MAX_INITIATOR_BYTES {
             let detail = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
-            errors.push(Error::invalid(&path.child("iscsi.initiatorName"), whole, detail));
+            errors.push(Error::invalid(&path.child("name"), name, detail));
         }
     }
-    errors.extend(sources.map(|kind| Error::forbidden(&path.child(kind), "may not specify more than 1 volume type")));
     errors
 }
 
@@ -118,9 +153,12 @@ pub fn one(kind: &str, source: &Value, owner: Owner<'_>, path: &Path) -> Errors 
         "ephemeral" => ephemeral(source, path),
         "image" => {
             let mut errors = needs(source, &["reference"], path);
-            let policy = filled(source, "pullPolicy");
             let known = ["Always", "IfNotPresent", "Never"];
-            errors.extend(policy.and_then(|p| one_of(p, &known, &path.child("pullPolicy"))));
+            let field = path.child("pullPolicy");
+            errors.extend(match filled(source, "pullPolicy") {
+                None => Some(Error::required(&field, "")),
+                Some(policy) => one_of(policy, &known, &field),
+            });
             errors
         }
         kind => vendor_volumes::check(kind, source, owner, path),
@@ -146,7 +184,7 @@ fn empty_dir(source: &Value, path: &Path) -> Errors {
 fn host_path(source: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     match filled(source, "path") {
-        None => errors.push(Error::required(&path.child("path"), "")),
+        None => return vec![Error::required(&path.child("path"), "")],
         Some(place) => errors.extend(no_back_steps(place, &path.child("path"))),
     }
     let kind = source.str_at(&["type"]).unwrap_or_default();
