@@ -65,7 +65,7 @@ pub fn typed(
     name_type(&mut object, expected);
     check_type(&mut object, expected, validation)?;
     keep_reset(&mut object);
-    let warnings = tree(message, &mut object, validation).map_err(|error| cannot_be_handled(&error, expected))?;
+    let warnings = sent_tree(message, &mut object, validation).map_err(|error| cannot_be_handled(&error, expected))?;
     call.warnings.extend(doubled);
     call.warnings.extend(warnings);
     Ok(object)
@@ -84,6 +84,19 @@ pub fn tree(
         Some(message) => schema::decode(message, object, validation),
         None => Ok(Vec::new()),
     }
+}
+
+/// As [`tree`], for what a client has written: it owns what it set to an empty list, so that stays one until
+/// [`settle`].
+///
+/// # Errors
+/// As [`tree`].
+pub fn sent_tree(
+    message: Option<&Message>,
+    object: &mut Value,
+    validation: FieldValidation,
+) -> Result<Vec<String>, DecodeError> {
+    message.map_or(Ok(Vec::new()), |message| schema::decode_sent(message, object, validation))
 }
 
 /// Fills in what nobody set.

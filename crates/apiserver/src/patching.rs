@@ -93,7 +93,7 @@ impl Patching {
         }
         codec::keep_reset(&mut patched);
         let told = if validation == FieldValidation::Strict { FieldValidation::Warn } else { validation };
-        match codec::tree(message, &mut patched, told) {
+        match codec::sent_tree(message, &mut patched, told) {
             Ok(more) => warnings.extend(more),
             Err(error) => return Err(invalid(error.to_string())),
         }
@@ -110,19 +110,21 @@ impl Patching {
     /// The patched tree, and sentences about the patch itself.
     fn raw(&self, live: &Value, message: Option<&Message>) -> Result<(Value, Vec<String>), Status> {
         let mut object = live.clone();
+        let bad = Status::bad_request;
         match self.kind {
             PatchKind::Json => {
                 let (operations, found) = json_patch::parse(&self.body).map_err(json_failure)?;
                 Ok((json_patch::apply(&operations, object).map_err(json_failure)?, found))
             }
             PatchKind::Merge => {
-                let (patch, found) = self.tree()?;
+                let (patch, found) = self.tree().map_err(|why| bad(format!("error decoding patch: {why}")))?;
                 merge::apply(&mut object, patch).map_err(|error| Status::bad_request(error.to_string()))?;
                 Ok((object, found))
             }
             PatchKind::Strategic | PatchKind::Apply => {
-                let (patch, found) = self.tree()?;
+                let (patch, found) = self.tree().map_err(bad)?;
                 let message = message.ok_or_else(|| Status::unsupported_media_type(&ACCEPTED[..2]))?;
+                let patch = if patch.is_null() { Value::object() } else { patch };
                 strategic::apply(message, &mut object, patch).map_err(|error| strategic_failure(&error))?;
                 Ok((object, found))
             }
@@ -132,8 +134,8 @@ impl Patching {
     /// How messages show the patch: itself if it is a strategic one, else what it would make. Made anew: it is for errors.
     fn shown(&self, live: &Value, message: Option<&Message>) -> String {
         let shown = match self.kind {
-            PatchKind::Strategic | PatchKind::Apply => self.tree().map(|(patch, _)| go_text(&patch)),
-            PatchKind::Json | PatchKind::Merge => self.raw(live, message).map(|(mut patched, _)| {
+            PatchKind::Strategic | PatchKind::Apply => self.tree().ok().map(|(patch, _)| go_text(&patch)),
+            PatchKind::Json | PatchKind::Merge => self.raw(live, message).ok().map(|(mut patched, _)| {
                 codec::keep_reset(&mut patched);
                 quoted(&patched)
             }),
@@ -141,9 +143,17 @@ impl Patching {
         shown.unwrap_or_default()
     }
 
-    fn tree(&self) -> Result<(Value, Vec<String>), Status> {
-        let bad = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
-        json::parse_strict(&self.body).map_err(|error| bad(error.message))
+    /// The patch as a tree, which must be an object or null.
+    fn tree(&self) -> Result<(Value, Vec<String>), String> {
+        let (patch, found) = json::parse_strict(&self.body).map_err(|error| error.message)?;
+        let other = match patch {
+            Value::Object(_) | Value::Null => return Ok((patch, found)),
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Bool(_) => "bool",
+            _ => "number",
+        };
+        Err(format!("json: cannot unmarshal {other} into Go value of type map[string]interface {{}}"))
     }
 }
 
@@ -197,4 +207,41 @@ fn strategic_failure(error: &strategic::Error) -> Status {
 
 fn rejected() -> Status {
     Status::new(422, "Invalid", REJECTED).with_details(Details::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_object_is_told_as_each_kind_of_patch_tells_it() {
+        let message = machinery::schema::of_kind("", "v1", "ConfigMap");
+        let told = |kind, body: &'static str| {
+            let object = machinery::value!({"kind": "ConfigMap", "apiVersion": "v1"});
+            let result = Patching::new(kind, Bytes::from_static(body.as_bytes())).raw(&object, message);
+            result.map_or_else(
+                |status| format!("{} {}", status.code, status.message),
+                |(object, _)| json::to_string(&object),
+            )
+        };
+        let lines = ["[]", "\"x\"", "5", "true", "null", "{", ""].map(|body| {
+            format!("{body:5}  {}\n       {}", told(PatchKind::Merge, body), told(PatchKind::Strategic, body))
+        });
+        expect_test::expect![[r#"
+            []     400 error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}
+                   400 json: cannot unmarshal array into Go value of type map[string]interface {}
+            "x"    400 error decoding patch: json: cannot unmarshal string into Go value of type map[string]interface {}
+                   400 json: cannot unmarshal string into Go value of type map[string]interface {}
+            5      400 error decoding patch: json: cannot unmarshal number into Go value of type map[string]interface {}
+                   400 json: cannot unmarshal number into Go value of type map[string]interface {}
+            true   400 error decoding patch: json: cannot unmarshal bool into Go value of type map[string]interface {}
+                   400 json: cannot unmarshal bool into Go value of type map[string]interface {}
+            null   400 Invalid JSON Patch
+                   {"kind":"ConfigMap","apiVersion":"v1"}
+            {      400 error decoding patch: unexpected end of JSON input
+                   400 unexpected end of JSON input
+                   400 error decoding patch: unexpected end of JSON input
+                   400 unexpected end of JSON input"#]]
+        .assert_eq(&lines.join("\n"));
+    }
 }

@@ -61,11 +61,22 @@ fn row(kind: &Kind, object: &Value, include: Include, now: Timestamp) -> Value {
         row.set_at(&["conditions"], conditions);
     }
     match include {
-        Include::Metadata => row.set_at(&["object"], partial(object)),
+        Include::Metadata => row.set_at(&["object"], metadata_of_row(kind, object)),
         Include::Object => row.set_at(&["object"], object.clone()),
         Include::Nothing => row.set_at(&["object"], Value::Null),
     }
     row
+}
+
+fn metadata_of_row(kind: &Kind, object: &Value) -> Value {
+    let mut partial = partial(object);
+    for annotation in kind.field_annotations {
+        partial.remove_at(&["metadata", "annotations", annotation]);
+    }
+    if meta::annotations(&partial).is_some_and(machinery::Object::is_empty) {
+        partial.remove_at(&["metadata", "annotations"]);
+    }
+    partial
 }
 
 /// The object's metadata as an object of its own.

@@ -38,6 +38,8 @@ pub struct Kind {
     pub row: fn(&Value, Timestamp) -> Vec<Value>,
     /// The conditions of an object's row.
     pub row_conditions: fn(&Value) -> Vec<Value>,
+    /// Annotations that upstream keeps as fields in memory: the metadata that goes with a row does not have them.
+    pub field_annotations: &'static [&'static str],
     /// Which fields a field selector may name; empty: the object's name and namespace.
     pub selectable: &'static [Selectable],
     /// How a PUT may create and how it may overwrite.
@@ -188,6 +190,7 @@ pub const BASE: Kind = Kind {
     columns: table::NAME_AND_CREATION,
     row: table::name_and_creation,
     row_conditions: |_| Vec::new(),
+    field_annotations: &[],
     selectable: &[],
     writes: Writes { create_on_update: false, unconditional: true },
     metadata: MetadataChecks::CHANGE,

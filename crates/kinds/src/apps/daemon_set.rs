@@ -52,6 +52,7 @@ pub static KIND: Kind = Kind {
         text("Selector", Describe::Field(SPEC, "selector")).wide(),
     ],
     row,
+    field_annotations: &[TEMPLATE_GENERATION],
     generation: Generation::Of(&["spec"]),
     default,
     prepare_create: |set, _| meta::set_annotation(set, TEMPLATE_GENERATION, "1"),

@@ -17,9 +17,10 @@ const MAX_ENDPOINTS: usize = 1000;
 const MAX_ADDRESSES: usize = 100;
 const MAX_PORTS: usize = 20_000;
 const MAX_HINTS: usize = 8;
+/// The complaints about a name.
+type Check = fn(&str) -> Vec<String>;
 /// Whom an endpoint is meant for, and what their names look like.
-const HINTS: [(&str, fn(&str) -> Vec<String>); 2] =
-    [("forZones", names::is_label_value), ("forNodes", names::is_dns1123_subdomain)];
+const HINTS: [(&str, Check); 2] = [("forZones", names::is_label_value), ("forNodes", names::is_dns1123_subdomain)];
 /// So many items of a list are shown in a cell.
 const SHOWN: usize = 3;
 
@@ -87,8 +88,8 @@ fn default(slice: &mut Value) {
 /// Labels count as content here, other metadata does not.
 fn prepare_update(new: &mut Value, old: &Value, _: &Context<'_>) {
     let content = |slice: &Value| {
-        let fields = ["addressType", "endpoints", "ports"].map(|field| slice.get(field).cloned());
-        (fields, meta::labels(slice).cloned())
+        let lists = ["endpoints", "ports"].map(|field| slice.items_at(&[field]).to_vec());
+        (slice.get("addressType").cloned(), lists, meta::labels(slice).cloned())
     };
     if content(new) != content(old) {
         meta::set_generation(new, meta::generation(old) + 1);

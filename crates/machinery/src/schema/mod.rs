@@ -16,7 +16,7 @@ mod zero;
 use std::sync::{Arc, OnceLock};
 
 pub use base64::{decode as decode_base64, encode as encode_base64};
-pub use decode::{DecodeError, FieldValidation, decode};
+pub use decode::{DecodeError, FieldValidation, decode, decode_sent};
 pub use default::default;
 pub use order::order;
 pub use registry::{message, of_kind};

@@ -8,10 +8,13 @@ use super::filled;
 use crate::pod_spec::default::CONTAINER_LISTS;
 use crate::validate::text;
 
+/// What is wrong with a field's text.
+type Check = fn(&str, &Path) -> Errors;
+
 /// What is wrong with a reference to a key of a file.
 pub(super) fn reference(reference: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    let fields: [(&str, fn(&str, &Path) -> Errors); 3] = [
+    let fields: [(&str, Check); 3] = [
         ("key", |key, path| text(names::is_relaxed_env_var_name, key, path).collect()),
         ("volumeName", |name, path| text(names::is_dns1123_label, name, path).collect()),
         ("path", |place, path| no_back_steps(place, path).into_iter().collect()),

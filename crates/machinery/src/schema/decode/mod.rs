@@ -2,6 +2,9 @@
 //! told, empty ones left out, zero ones filled in, fields in the order of their struct.
 //!
 //! Invariant: `decode` of its own result changes nothing.
+//!
+//! An empty list where Go always writes a field is null once it has been stored. What a client sent is another matter:
+//! it owns the field that it set to an empty list, so [`decode_sent`] keeps that.
 
 mod leaf;
 
@@ -39,8 +42,30 @@ pub enum DecodeError {
 /// The first value that has a wrong type or form; with [`FieldValidation::Strict`] also unknown and duplicate names.
 /// `value` then is in no useful state.
 pub fn decode(message: &Message, value: &mut Value, validation: FieldValidation) -> Result<Vec<String>, DecodeError> {
+    decode_with(message, value, validation, false)
+}
+
+/// As [`decode`], but an empty list or map that a client sent stays one.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_sent(
+    message: &Message,
+    value: &mut Value,
+    validation: FieldValidation,
+) -> Result<Vec<String>, DecodeError> {
+    decode_with(message, value, validation, true)
+}
+
+fn decode_with(
+    message: &Message,
+    value: &mut Value,
+    validation: FieldValidation,
+    keeps_empty: bool,
+) -> Result<Vec<String>, DecodeError> {
     let told = validation != FieldValidation::Ignore;
     let mut decoder = Decoder {
+        keeps_empty,
         tells: told,
         has_doubles: told,
         found: Vec::new(),
@@ -74,6 +99,8 @@ pub fn decode(message: &Message, value: &mut Value, validation: FieldValidation)
 const MAX_FOUND: usize = 100;
 
 struct Decoder<'m> {
+    /// Whether empty lists and maps stay what they are.
+    keeps_empty: bool,
     /// Whether unknown and duplicate names are collected.
     tells: bool,
     /// Whether the reader has left names that stand twice.
@@ -102,7 +129,11 @@ impl<'m> Decoder<'m> {
         let is_settled = self.members(message, &mut members);
         self.owner = owner;
         let places = self.places.drain(first..);
-        Value::Object(if is_settled { Object::of(members) } else { settled(message, places.zip(members)) })
+        Value::Object(if is_settled {
+            Object::of(members)
+        } else {
+            settled(message, places.zip(members), self.keeps_empty)
+        })
     }
 
     /// Decodes the values of an object's members and adds their places to ours; says whether the members are as they are
@@ -131,7 +162,7 @@ impl<'m> Decoder<'m> {
                 self.stack.pop();
                 self.path.truncate(length);
             }
-            is_settled &= is_written(field, value);
+            is_settled &= is_written(field, value, self.keeps_empty);
             told += usize::from(zero::is_told(field));
             if name.is_heap_allocated() {
                 *name = field.name.clone();
@@ -242,7 +273,11 @@ impl<'m> Decoder<'m> {
 }
 
 /// The members in the order of their places, with what is written of absent fields.
-fn settled(message: &Message, members: impl Iterator<Item = (Option<usize>, (Text, Value))>) -> Object {
+fn settled(
+    message: &Message,
+    members: impl Iterator<Item = (Option<usize>, (Text, Value))>,
+    keeps_empty: bool,
+) -> Object {
     let mut found: Vec<(usize, Value)> =
         members.filter_map(|(place, (_, value))| place.map(|place| (place, value))).collect();
     found.sort_by_key(|(place, _)| *place);
@@ -250,7 +285,7 @@ fn settled(message: &Message, members: impl Iterator<Item = (Option<usize>, (Tex
     let mut told = message.told.iter().copied().peekable();
     let mut push = |at: usize, value: Value| {
         let field = &message.fields[at];
-        written(field, value).into_iter().for_each(|value| object.push(field.name.clone(), value));
+        written(field, value, keeps_empty).into_iter().for_each(|value| object.push(field.name.clone(), value));
     };
     for (place, value) in found {
         while let Some(absent) = told.next_if(|absent| *absent < place) {
@@ -264,10 +299,11 @@ fn settled(message: &Message, members: impl Iterator<Item = (Option<usize>, (Tex
 }
 
 /// What is written of a field that has this value; null is none.
-fn written(field: &Field, value: Value) -> Option<Value> {
+fn written(field: &Field, value: Value, keeps_empty: bool) -> Option<Value> {
     match value {
         Value::Null => zero::of_field(field),
         value if zero::is_omitted(field, &value) => None,
+        value if keeps_empty => Some(value),
         // What is stored keeps no difference between an empty list and none.
         Value::Array(items) if items.is_empty() && is_list(field) => Some(Value::Null),
         Value::Object(object) if object.is_empty() && is_map(field) => Some(Value::Null),
@@ -276,11 +312,13 @@ fn written(field: &Field, value: Value) -> Option<Value> {
 }
 
 /// Whether a field with this value is written just so.
-fn is_written(field: &Field, value: &Value) -> bool {
+fn is_written(field: &Field, value: &Value, keeps_empty: bool) -> bool {
     match value {
         Value::Null => zero::of_field(field) == Some(Value::Null),
-        Value::Array(items) if items.is_empty() => !is_list(field) && !zero::is_omitted(field, value),
-        Value::Object(object) if object.is_empty() => !is_map(field) && !zero::is_omitted(field, value),
+        Value::Array(items) if items.is_empty() => (keeps_empty || !is_list(field)) && !zero::is_omitted(field, value),
+        Value::Object(object) if object.is_empty() => {
+            (keeps_empty || !is_map(field)) && !zero::is_omitted(field, value)
+        }
         value => !zero::is_omitted(field, value),
     }
 }
@@ -411,6 +449,16 @@ mod tests {
             unknown field "spec.containers[0].ports[0].Protocol"
             unknown field "spec.whoops""#]]
         .assert_eq(&decoded("Pod", text, FieldValidation::Warn));
+    }
+
+    #[test]
+    fn an_empty_list_that_was_sent_stays_until_it_is_stored() {
+        let message = schema::of_kind("rbac.authorization.k8s.io", "v1", "Role").unwrap();
+        let mut role = json::parse(br#"{"rules":[]}"#).unwrap();
+        decode_sent(message, &mut role, FieldValidation::Ignore).unwrap();
+        assert_eq!(json::to_string(&role), r#"{"metadata":{},"rules":[]}"#);
+        decode(message, &mut role, FieldValidation::Ignore).unwrap();
+        assert_eq!(json::to_string(&role), r#"{"metadata":{},"rules":null}"#);
     }
 
     #[test]
