@@ -9,7 +9,7 @@ use crate::go_shape::shown;
 use crate::kind::{BASE, Generation, Kind, SCALE, STATUS, Subresource};
 use crate::pod_spec::default::{each, set, set_in, template};
 use crate::table::{AGE, CONTAINERS, Describe, IMAGES, NAME, age, containers_and_images, text};
-use crate::validate::{collisions_stay, non_negative_at, one_of, pod_template};
+use crate::validate::{collisions_stay, deprecated, non_negative_at, one_of, pod_template};
 
 const STRATEGY: &str = "io.k8s.api.apps.v1.StatefulSetUpdateStrategy";
 const ROLLING: &str = "io.k8s.api.apps.v1.RollingUpdateStatefulSetStrategy";
@@ -41,7 +41,7 @@ pub static KIND: Kind = Kind {
     default,
     validate,
     validate_update,
-    warnings: |new, old| crate::core::pod::warnings::of_workload(new, old, &["spec", "template"]),
+    warnings,
     ..BASE
 };
 
@@ -50,6 +50,19 @@ fn row(set: &Value, now: Timestamp) -> Vec<Value> {
     let wanted = set.int_at(&["spec", "replicas"]).unwrap_or_default();
     let ready = set.int_at(&["status", "readyReplicas"]).unwrap_or_default();
     vec![meta::name(set).into(), format!("{ready}/{wanted}").into(), age(set, now), containers, images]
+}
+
+fn warnings(set: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut warnings = crate::core::pod::warnings::of_workload(set, old, &["spec", "template"]);
+    for (i, claim) in set.items_at(&["spec", "volumeClaimTemplates"]).iter().enumerate() {
+        let path = Path::new("spec.volumeClaimTemplates").index(i).child("Spec");
+        warnings.extend(claim.get("spec").into_iter().flat_map(|spec| deprecated::claim_spec(spec, &path)));
+    }
+    if set.int_at(&["spec", "revisionHistoryLimit"]).is_some_and(|limit| limit < 0) {
+        let advice = "a negative value retains all historical revisions; a value >= 0 is recommended";
+        warnings.push(format!("spec.revisionHistoryLimit: {advice}"));
+    }
+    warnings
 }
 
 fn default(object: &mut Value) {
@@ -210,4 +223,18 @@ fn status(new: &Value, old: &Value) -> Errors {
     }
     errors.extend(collisions_stay(new, old));
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histories_without_end_and_parts_of_bytes_are_warned_of() {
+        let set = value!({"spec": {"revisionHistoryLimit": (-1), "volumeClaimTemplates": [
+            {"spec": {"resources": {"requests": {"storage": "1500m"}}}}]}});
+        expect_test::expect![[r#"
+            spec.volumeClaimTemplates[0].Spec.resources.requests[storage]: fractional byte value "1500m" is invalid, must be an integer
+            spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"#]].assert_eq(&warnings(&set, None).join("\n"));
+    }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::{Object, Value, labels, meta};
 
 use crate::kind::{BASE, Context, Generation, Kind, MetadataChecks, STATUS, Selectable, Subresource, path_value};
-use crate::pod_spec::default::{each, set_in, template};
+use crate::pod_spec::default::{each, set_absent, set_in, template};
 use crate::table::{AGE, CONTAINERS, Describe, IMAGES, NAME, age, containers_and_images, human_duration, text};
 
 mod check;
@@ -120,11 +120,11 @@ fn default(job: &mut Value) {
     set_in(job, &["spec"], "parallelism", || Value::Int(1));
     let per_index = !unset(job, "backoffLimitPerIndex");
     set_in(job, &["spec"], "backoffLimit", || Value::Int(if per_index { i32::MAX.into() } else { 6 }));
-    set_in(job, &["spec"], "completionMode", || "NonIndexed".into());
+    set_absent(job, &["spec"], "completionMode", || "NonIndexed".into());
     set_in(job, &["spec"], "suspend", || Value::Bool(false));
     set_in(job, &["spec"], "manualSelector", || Value::Bool(false));
     let policy = if unset(job, "podFailurePolicy") { "TerminatingOrFailed" } else { "Failed" };
-    set_in(job, &["spec"], "podReplacementPolicy", || policy.into());
+    set_absent(job, &["spec"], "podReplacementPolicy", || policy.into());
     each(job, &["spec", "podFailurePolicy", "rules"], |rule| {
         each(rule, &["onPodConditions"], |condition| set_in(condition, &[], "status", || "True".into()));
     });

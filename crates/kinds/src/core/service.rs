@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::{Value, labels, meta, names};
 
 use crate::kind::{BASE, Context, Kind, NameRule, STATUS, SUBRESOURCE, Subresource, keep, selectable};
-use crate::pod_spec::default::{each, set_in};
+use crate::pod_spec::default::{each, set_absent, set_in};
 use crate::table::{AGE, Describe, NAME, age, str, text};
 
 mod check;
@@ -130,7 +130,7 @@ fn default(service: &mut Value) {
         set_in(service, &["spec"], "externalTrafficPolicy", || "Cluster".into());
     }
     if has_cluster_ip(service) {
-        set_in(service, &["spec"], "internalTrafficPolicy", || "Cluster".into());
+        set_absent(service, &["spec"], "internalTrafficPolicy", || "Cluster".into());
     }
     if service.str_at(&["spec", "type"]) == Some("LoadBalancer") {
         set_in(service, &["spec"], "allocateLoadBalancerNodePorts", || Value::Bool(true));

@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names};
 
 use crate::kind::{BASE, Generation, Kind};
-use crate::pod_spec::default::set_in;
+use crate::pod_spec::default::set_absent;
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, text};
 use crate::validate::{domain_prefixed_path, one_of};
@@ -28,7 +28,7 @@ pub static KIND: Kind = Kind {
     ],
     row,
     generation: Generation::Of(&["spec"]),
-    default: |class| set_in(class, &["spec", "parameters"], "scope", || "Cluster".into()),
+    default: |class| set_absent(class, &["spec", "parameters"], "scope", || "Cluster".into()),
     validate,
     validate_update: |new, old| {
         let mut errors = validate(new);
@@ -73,8 +73,8 @@ fn controller(controller: &str, path: &Path) -> Errors {
 fn parameters(parameters: &Value, path: &Path) -> Errors {
     let part = |field: &str| parameters.str_at(&[field]).unwrap_or_default();
     let mut errors = Errors::new();
-    if !part("apiGroup").is_empty() {
-        errors.extend(crate::validate::text(names::is_dns1123_subdomain, part("apiGroup"), &path.child("apiGroup")));
+    if let Some(group) = parameters.str_at(&["apiGroup"]) {
+        errors.extend(crate::validate::text(names::is_dns1123_subdomain, group, &path.child("apiGroup")));
     }
     for field in ["kind", "name"] {
         match part(field) {
@@ -83,13 +83,45 @@ fn parameters(parameters: &Value, path: &Path) -> Errors {
         }
     }
     let namespace = path.child("namespace");
-    match (part("scope"), part("namespace")) {
-        ("Namespace", "") => errors.push(Error::required(&namespace, "`parameters.scope` is set to 'Namespace'")),
-        ("Namespace", name) => errors.extend(crate::validate::text(names::is_dns1123_label, name, &namespace)),
-        ("Cluster", "") => {}
-        ("Cluster", _) => errors.push(Error::forbidden(&namespace, "`parameters.scope` is set to 'Cluster'")),
-        ("", _) => errors.push(Error::required(&path.child("scope"), "")),
+    let Some(scope) = parameters.str_at(&["scope"]) else {
+        errors.push(Error::required(&path.child("scope"), ""));
+        return errors;
+    };
+    match (scope, parameters.str_at(&["namespace"])) {
+        ("Namespace", None) => errors.push(Error::required(&namespace, "`parameters.scope` is set to 'Namespace'")),
+        ("Namespace", Some(name)) => errors.extend(crate::validate::text(names::is_dns1123_label, name, &namespace)),
+        ("Cluster", None) => {}
+        ("Cluster", Some(_)) => errors.push(Error::forbidden(&namespace, "`parameters.scope` is set to 'Cluster'")),
         (scope, _) => errors.extend(one_of(scope, &["Cluster", "Namespace"], &path.child("scope"))),
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machinery::{field, value};
+
+    #[test]
+    fn parameters_are_where_their_scope_says() {
+        let of = |mut fields: Value| {
+            fields.set_at(&["kind"], "K");
+            fields.set_at(&["name"], "n");
+            field::aggregate(&parameters(&fields, &Path::new("p")))
+        };
+        let shown = [
+            of(value!({"scope": "Cluster"})),
+            of(value!({})),
+            of(value!({"scope": ""})),
+            of(value!({"scope": "Namespace"})),
+            of(value!({"scope": "Cluster", "namespace": "", "apiGroup": "g"})),
+        ];
+        expect_test::expect![[r#"
+            []
+            p.scope: Required value
+            p.scope: Unsupported value: "": supported values: "Cluster", "Namespace"
+            p.namespace: Required value: `parameters.scope` is set to 'Namespace'
+            p.namespace: Forbidden: `parameters.scope` is set to 'Cluster'"#]]
+        .assert_eq(&shown.join("\n"));
+    }
 }

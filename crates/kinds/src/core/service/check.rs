@@ -357,7 +357,7 @@ fn traffic(service: &Value, spec: &Value, path: &Path) -> Errors {
     if has_cluster_ip(service) {
         let field = path.child("internalTrafficPolicy");
         let internal = spec.str_at(&["internalTrafficPolicy"]);
-        errors.extend(required(internal, &field, ""));
+        errors.extend(internal.is_none().then(|| Error::required(&field, "")));
         errors.extend(internal.and_then(|policy| one_of(policy, &["Cluster", "Local"], &field)));
     }
     if let Some(distribution) = spec.str_at(&["trafficDistribution"]) {
