@@ -27,8 +27,11 @@ const WALKERS: usize = 3;
 /// So many kinds are a group: kubectl takes many objects as easily as one, and starting it costs the most.
 const GROUP: usize = 10;
 
+/// Does something with all kinds of a group.
+type Step = fn(&Group) -> Result<()>;
+
 /// What is done with the kinds of a group, in this order.
-const STEPS: &[(&str, fn(&Group) -> Result<()>)] = &[
+const STEPS: &[(&str, Step)] = &[
     ("explain", commanded::explain),
     ("create", commanded::create),
     ("get", commanded::get),

@@ -55,7 +55,7 @@ impl<'a> Group<'a> {
     pub fn new(server: &'a ApiServer, members: Vec<Member<'a>>) -> Result<Self> {
         let ends = [members.first(), members.last()].map(|end| end.map_or("", |member| &member.example.name));
         let name = ends.join(" to ");
-        let folder = server.folder.join(name.replace('/', "-").replace(' ', "-"));
+        let folder = server.folder.join(name.replace(['/', ' '], "-"));
         for which in ["written", "changed"] {
             std::fs::create_dir_all(folder.join(which)).context("making a folder")?;
         }
