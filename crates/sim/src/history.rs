@@ -149,7 +149,8 @@ fn parse(entry: &Entry) -> Option<Value> {
     machinery::json::parse(&entry.value).ok()
 }
 
-/// What a cluster at rest writes: leases, and old events go.
+/// What a cluster at rest writes: leases of nodes and of the server itself, and old events go.
 fn rests(key: &str, is_deletion: bool) -> bool {
-    key.starts_with("/registry/leases/") || is_deletion && key.starts_with("/registry/events/")
+    let is_lease = ["/registry/leases/", "/registry/masterleases/"].iter().any(|prefix| key.starts_with(prefix));
+    is_lease || is_deletion && key.starts_with("/registry/events/")
 }
