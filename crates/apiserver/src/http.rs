@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use gather::Gather;
+pub use gather::Gather;
 
 use crate::pipeline;
 use crate::reply::{Body, Reply};

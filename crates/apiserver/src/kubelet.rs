@@ -17,7 +17,7 @@ use machinery::status::In;
 use machinery::{Status, Value};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -138,15 +138,24 @@ pub async fn connect(
     Ok(reply)
 }
 
-/// Copies both ways until either side ends.
 async fn tunnel(client: OnUpgrade, backend: OnUpgrade) {
-    let (client, backend) = match tokio::try_join!(client, backend) {
-        Ok(both) => both,
-        Err(error) => return tracing::debug!(%error, "a connection was not upgraded"),
-    };
-    let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut backend).await {
-        tracing::debug!(%error, "a tunnel ended early");
+    match tokio::try_join!(client, backend) {
+        Ok((client, backend)) => copy(TokioIo::new(client), TokioIo::new(backend)).await,
+        Err(error) => tracing::debug!(%error, "a connection was not upgraded"),
+    }
+}
+
+/// Copies both ways until either side ends. A side that breaks takes nothing with it of what it said before.
+async fn copy<C, B>(mut client: C, mut backend: B)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut backend).await else { return };
+    tracing::debug!(%error, "a tunnel ended early");
+    let (to_client, to_backend) = tokio::join!(client.shutdown(), backend.shutdown());
+    for error in [to_client, to_backend].into_iter().filter_map(Result::err) {
+        tracing::debug!(%error, "a side of the tunnel was gone");
     }
 }
 
@@ -242,4 +251,35 @@ where
         }
     });
     Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::{AsyncReadExt as _, ReadBuf};
+
+    use super::*;
+    use crate::http::Gather;
+
+    /// A side that ends without a farewell, as TLS calls it.
+    struct Broken;
+
+    impl AsyncRead for Broken {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_words_of_a_broken_side_arrive() {
+        let (near, mut client) = tokio::io::duplex(1000);
+        let backend = tokio::io::join((&b"exit code 0"[..]).chain(Broken), tokio::io::sink());
+        copy(Gather::new(near), backend).await;
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "exit code 0");
+    }
 }
