@@ -73,13 +73,21 @@ enum Silence {
 fn silence(node: &Node, view: &View) -> Silence {
     let options = view.settings::<Options>();
     let lease = view.changed::<Lease>(&client::key(LEASES, node.name()));
+    let changed = || view.changed::<Node>(node.name()).unwrap_or(view.now);
     let (last, grace) = match (lease, condition(node, "Ready")) {
-        (Some(at), _) => (at, options.node_monitor_grace_period),
-        (None, Some(_)) => (view.changed::<Node>(node.name()).unwrap_or(view.now), options.node_monitor_grace_period),
+        (Some(renewed), ready) => (last_life(renewed, ready, changed()), options.node_monitor_grace_period),
+        (None, Some(_)) => (changed(), options.node_monitor_grace_period),
         (None, None) => (created(node, view), options.node_startup_grace_period),
     };
     let silent = Duration::try_from(view.now.duration_since(last)).unwrap_or_default();
     if silent < grace { Silence::Over(grace - silent) } else { Silence::TooLong }
+}
+
+/// A kubelet lives that renews its lease or says how it is: one that comes back may do the second first. What it says of
+/// the time counts no further than to when we saw the node change, because its clock may be ahead of ours.
+fn last_life(renewed: Timestamp, ready: Option<&NodeCondition>, changed: Timestamp) -> Timestamp {
+    let heartbeat = ready.and_then(|ready| ready.last_heartbeat_time.as_ref());
+    heartbeat.map_or(renewed, |heartbeat| renewed.max(heartbeat.0.min(changed)))
 }
 
 fn created(node: &Node, view: &View) -> Timestamp {
@@ -225,6 +233,22 @@ spec: {{{spec}}}
 status: {{conditions: [{{type: Ready, status: '{ready}', lastHeartbeatTime: '2026-01-01T00:00:00Z'}}]}}
 "
         )
+    }
+
+    #[test]
+    fn signs_of_life() {
+        let at = |second: i64| Timestamp::from_second(second).expect("a time");
+        let life = |renewed, heartbeat: Option<i64>, changed| {
+            let heartbeat = heartbeat.map(|second| Time(at(second)));
+            let ready = NodeCondition { last_heartbeat_time: heartbeat, ..NodeCondition::default() };
+            last_life(at(renewed), Some(&ready), at(changed)).as_second()
+        };
+        assert_eq!(life(100, Some(50), 60), 100, "the lease is younger");
+        assert_eq!(life(100, Some(500), 501), 500, "the node came back and said so first");
+        assert_eq!(life(100, Some(9000), 501), 501, "its clock is ahead");
+        assert_eq!(life(100, Some(50), 700), 100, "somebody else changed the node");
+        assert_eq!(life(100, None, 700), 100);
+        assert_eq!(last_life(at(100), None, at(700)), at(100));
     }
 
     #[test]
