@@ -16,6 +16,10 @@ use crate::{RequestInfo, User};
 /// A request's body has at most so many bytes; a larger one answers 413.
 pub const BODY_LIMIT_BYTES: usize = 3 * 1024 * 1024;
 
+/// Of a body that is too large, so much more is read and dropped. Many clients listen only when they have sent all of it,
+/// and a connection that closes before takes the answer with it.
+const DROPPED_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+
 /// A request on its way.
 #[derive(Debug)]
 pub struct Call {
@@ -114,6 +118,7 @@ pub async fn read(mut body: Body) -> Result<Bytes, Status> {
         let frame = frame.map_err(|error| Status::bad_request(error.to_string()))?;
         let Ok(piece) = frame.into_data() else { continue };
         if read.len() + piece.len() > BODY_LIMIT_BYTES {
+            drop_rest(body).await;
             return Err(Status::request_entity_too_large(format!("limit is {BODY_LIMIT_BYTES}")));
         }
         if read.is_empty() && body.is_end_stream() {
@@ -122,4 +127,41 @@ pub async fn read(mut body: Body) -> Result<Bytes, Status> {
         read.extend_from_slice(&piece);
     }
     Ok(read.freeze())
+}
+
+async fn drop_rest(mut body: Body) {
+    let mut dropped = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        dropped += frame.data_ref().map_or(0, Bytes::len);
+        if dropped > DROPPED_LIMIT_BYTES {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::StreamExt as _;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_large_body_is_read_on_for_a_while() {
+        for (sent, taken, fits) in [(3, 3, true), (9, 9, false), (100, 21, false)] {
+            let count = Arc::new(AtomicUsize::new(0));
+            let counted = count.clone();
+            let pieces = futures::stream::iter(0..sent).map(move |_| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b' '; 1024 * 1024])))
+            });
+            let read = read(StreamBody::new(pieces).map_err(Into::into).boxed_unsync()).await;
+            assert_eq!((count.load(Ordering::Relaxed), read.is_ok()), (taken, fits), "of {sent}");
+        }
+    }
 }
