@@ -11,6 +11,8 @@ mod addresses;
 mod bitmap;
 mod families;
 mod known;
+mod metrics;
+mod port_range;
 mod ports;
 mod range;
 pub mod repair;
@@ -30,6 +32,8 @@ use crate::options::DeleteOptions;
 use crate::server::Server;
 use crate::verbs::delete::delete_object;
 use known::{Known, Share};
+use metrics::Metrics;
+pub use port_range::{PortRange, WrongPortRange};
 use ports::Ports;
 
 /// Hands out addresses and ports.
@@ -39,6 +43,7 @@ pub struct Allocator {
     random: Random,
     known: Mutex<Known>,
     ports: Ports,
+    metrics: Metrics,
     /// Rung when something was seen that should not be.
     wrong: Notify,
 }
@@ -53,14 +58,15 @@ pub struct Claim {
 }
 
 impl Allocator {
-    /// Hands out addresses of the families of `ranges`, the first of which is preferred.
+    /// Hands out addresses of the families of `ranges`, the first of which is preferred, and ports of `node_ports`.
     #[must_use]
-    pub fn new(ranges: &[IpNet], random: Random) -> Self {
+    pub fn new(ranges: &[IpNet], node_ports: PortRange, random: Random) -> Self {
         Self {
             families: ranges.iter().map(|range| family(range.addr().is_ipv4())).collect(),
             random,
             known: Mutex::default(),
-            ports: Ports::default(),
+            ports: Ports::of(node_ports),
+            metrics: Metrics::new(),
             wrong: Notify::new(),
         }
     }

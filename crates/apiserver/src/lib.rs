@@ -47,6 +47,7 @@ mod table;
 mod verbs;
 mod write;
 
+pub use allocation::{PortRange, WrongPortRange};
 pub use http::cryptography;
 pub use identity::User;
 pub use request::RequestInfo;

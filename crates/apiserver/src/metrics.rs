@@ -1,6 +1,7 @@
 //! What the server counts, under upstream's names.
 
 use http_body::Body as _;
+use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::time::Duration;
 
@@ -210,7 +211,9 @@ impl Metrics {
         let (reading, writing) = server.flow.under_way();
         self.in_flight.with_label_values(&["readOnly"]).set(number(reading));
         self.in_flight.with_label_values(&["mutating"]).set(number(writing));
-        written(&self.registry)
+        let mut families = self.registry.gather();
+        families.extend(server.allocator.metrics());
+        written(&families)
     }
 
     /// The results of all health checks, run now, in the same form.
@@ -223,7 +226,7 @@ impl Metrics {
                 self.check_results.with_label_values(&[name, root, status]).inc();
             }
         }
-        written(&self.checks)
+        written(&self.checks.gather())
     }
 }
 
@@ -233,27 +236,30 @@ impl Default for Metrics {
     }
 }
 
-fn written(registry: &Registry) -> String {
+fn written(families: &[MetricFamily]) -> String {
     let mut out = Vec::new();
-    if let Err(error) = TextEncoder::new().encode(&registry.gather(), &mut out) {
+    if let Err(error) = TextEncoder::new().encode(families, &mut out) {
         tracing::error!(%error, "the metrics cannot be written");
     }
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn counter(registry: &Registry, (name, help): (&str, &str), labels: &[&str]) -> IntCounterVec {
+/// A counter of `registry`.
+pub fn counter(registry: &Registry, (name, help): (&str, &str), labels: &[&str]) -> IntCounterVec {
     let made = IntCounterVec::new(Opts::new(name, help), labels).expect(FITS);
     registry.register(Box::new(made.clone())).expect(FITS);
     made
 }
 
-fn gauge(registry: &Registry, (name, help): (&str, &str), labels: &[&str]) -> IntGaugeVec {
+/// A gauge of `registry`.
+pub fn gauge(registry: &Registry, (name, help): (&str, &str), labels: &[&str]) -> IntGaugeVec {
     let made = IntGaugeVec::new(Opts::new(name, help), labels).expect(FITS);
     registry.register(Box::new(made.clone())).expect(FITS);
     made
 }
 
-fn histogram(registry: &Registry, (name, help): (&str, &str), labels: &[&str], buckets: &[f64]) -> HistogramVec {
+/// A histogram of `registry`.
+pub fn histogram(registry: &Registry, (name, help): (&str, &str), labels: &[&str], buckets: &[f64]) -> HistogramVec {
     let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
     let made = HistogramVec::new(options, labels).expect(FITS);
     registry.register(Box::new(made.clone())).expect(FITS);

@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use store::Store;
 
 use crate::access::{self, Access};
-use crate::allocation::Allocator;
+use crate::allocation::{Allocator, PortRange};
 use crate::authorization::Authorizer;
 use crate::cache::Cacher;
 use crate::flow::Flow;
@@ -30,6 +30,8 @@ pub struct Options {
     pub event_ttl: Duration,
     /// The addresses of services: a range, or two of different families, the preferred one first.
     pub service_ranges: Vec<ipnet::IpNet>,
+    /// The ports that nodes open for services.
+    pub node_ports: PortRange,
     /// History older than this is forgotten.
     pub compaction_interval: Duration,
     /// How the server shows itself to kubelets and what it takes from them; without it there are no logs, no exec.
@@ -45,6 +47,7 @@ impl Default for Options {
             min_request_timeout: Duration::from_secs(1800),
             event_ttl: Duration::from_secs(3600),
             service_ranges: vec![ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 16).into()],
+            node_ports: PortRange::NODE_PORTS,
             compaction_interval: Duration::from_secs(300),
             kubelet_tls: None,
         }
@@ -93,7 +96,7 @@ impl Server {
         random: Random,
     ) -> Self {
         let authorizer = Arc::new(Authorizer::new(access.modes.clone()));
-        let allocator = Arc::new(Allocator::new(&options.service_ranges, random.clone()));
+        let allocator = Arc::new(Allocator::new(&options.service_ranges, options.node_ports, random.clone()));
         let (reading, writing) = (options.max_requests_in_flight, options.max_mutating_requests_in_flight);
         let flow = Arc::new(Flow::new(reading, writing, options.request_timeout / QUEUE_PART, clock.clone()));
         let observers: Vec<Arc<dyn crate::cache::Observer>> =

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use apiserver::PortRange;
 use apiserver::authorization::Mode;
 use apiserver::certificates::{Profile, Supplied};
 use base::{Clock, Random};
@@ -51,6 +52,9 @@ pub struct Arguments {
     /// The addresses of services: a range, or one of each family, the preferred one first.
     #[arg(long, value_delimiter = ',', default_value = "10.96.0.0/16")]
     service_cluster_ip_range: Vec<IpNet>,
+    /// The ports that nodes open for services: FIRST-LAST, or FIRST+MORE.
+    #[arg(long, default_value_t)]
+    service_node_port_range: PortRange,
     /// Who is asked for permission, in order: AlwaysAllow, AlwaysDeny, Node, RBAC.
     #[arg(long, value_delimiter = ',', default_value = "Node,RBAC")]
     authorization_mode: Vec<Mode>,
@@ -72,6 +76,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         secure_port: arguments.secure_port,
         advertise_address: arguments.advertise_address,
         service_ranges: arguments.service_cluster_ip_range,
+        node_ports: arguments.service_node_port_range,
         supplied: Supplied {
             serving: arguments.tls_cert_file.zip(arguments.tls_private_key_file),
             client_ca: arguments.client_ca_file,

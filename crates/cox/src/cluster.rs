@@ -11,7 +11,7 @@ use apiserver::authentication::{ClientCertificates, TokenFile};
 use apiserver::authorization::Mode;
 use apiserver::certificates::{Certificates, Profile, Supplied, serving_names};
 use apiserver::kubelet_tls::client_tls;
-use apiserver::{ApiServer, Options, bootstrap};
+use apiserver::{ApiServer, Options, PortRange, bootstrap};
 use base::{CancellationToken, Clock, Random, Tasks};
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
@@ -37,6 +37,8 @@ pub struct Configuration {
     pub advertise_address: Option<IpAddr>,
     /// The addresses of services: a range, or two of different families, the preferred one first.
     pub service_ranges: Vec<IpNet>,
+    /// The ports that nodes open for services.
+    pub node_ports: PortRange,
     /// Certificates and keys that replace ours.
     pub supplied: Supplied,
     /// Static tokens.
@@ -92,8 +94,12 @@ pub async fn start(
     let authority = configuration.verify_kubelets.then(|| certificates.authority_pem());
     let kubelet_tls = client_tls(&own.certificate_pem, &own.key_pem, authority)?;
     let service_ranges = configuration.service_ranges.clone();
-    let options =
-        Options { service_ranges: service_ranges.clone(), kubelet_tls: Some(kubelet_tls), ..Options::default() };
+    let options = Options {
+        service_ranges: service_ranges.clone(),
+        node_ports: configuration.node_ports,
+        kubelet_tls: Some(kubelet_tls),
+        ..Options::default()
+    };
     let (server, loaded) =
         ApiServer::start(store, options, settings, clock.clone(), random.clone()).await.context("reading the store")?;
 

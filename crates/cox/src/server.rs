@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use apiserver::certificates::Profile;
-use apiserver::{ApiServer, User};
+use apiserver::{ApiServer, PortRange, User};
 use base::{CancellationToken, Clock, Random, Tasks};
 use client::leader::{Candidate, lead};
 use client::{Client, Context};
@@ -44,6 +44,9 @@ pub struct Arguments {
     /// The addresses of services: a range, or one of each family, the preferred one first.
     #[arg(long, value_delimiter = ',', default_value = "10.96.0.0/16")]
     service_cluster_ip_range: Vec<IpNet>,
+    /// The ports that nodes open for services: FIRST-LAST, or FIRST+MORE.
+    #[arg(long, default_value_t)]
+    service_node_port_range: PortRange,
     /// The addresses of pods.
     #[arg(long, default_value = "10.244.0.0/16")]
     cluster_cidr: IpNet,
@@ -78,6 +81,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         secure_port: arguments.secure_port,
         advertise_address: arguments.advertise_address,
         service_ranges: arguments.service_cluster_ip_range.clone(),
+        node_ports: arguments.service_node_port_range,
         supplied: apiserver::certificates::Supplied::default(),
         token_auth_file: None,
         issuers: vec![cluster::DEFAULT_ISSUER.to_owned()],

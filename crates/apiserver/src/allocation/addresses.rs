@@ -6,6 +6,7 @@ use machinery::field::{Error, Path};
 use machinery::{Status, Value, meta, value};
 
 use super::known::{FAMILY_LABEL, MANAGED_BY, Share};
+use super::metrics::Scope;
 use super::range::Range;
 use super::{Claim, family, invalid, ip_addresses};
 use crate::identity::User;
@@ -108,6 +109,18 @@ async fn take(server: &Server, service: &str, address: IpAddr, dry_run: bool) ->
     if dry_run {
         return Ok(());
     }
+    let cidr = ranges.iter().find(|range| range.contains(address)).map(|range| range.network().to_string());
+    let (cidr, begun) = (cidr.unwrap_or_default(), server.clock.instant());
+    let made = take_free(server, service, address).await;
+    match &made {
+        Ok(()) => server.allocator.metrics.address_given(&cidr, Scope::Static, begun.elapsed()),
+        Err(_) => server.allocator.metrics.address_refused(&cidr, Scope::Static),
+    }
+    made
+}
+
+/// Takes an address of a range, unless somebody has it.
+async fn take_free(server: &Server, service: &str, address: IpAddr) -> Result<(), Refusal> {
     let is_used = || server.allocator.known.lock().is_used_by_other(address, service);
     if is_used() {
         server.cacher.catch_up().await.map_err(Refusal::Failed)?;
@@ -134,19 +147,31 @@ async fn take_any(server: &Server, service: &str, family: &str, dry_run: bool) -
     // Some may be free again by now.
     server.cacher.catch_up().await.map_err(Refusal::Failed)?;
     let found = search(server, service, &ranges).await?;
+    if found.is_none() {
+        let cidrs = ranges.iter().map(|range| range.network().to_string());
+        cidrs.for_each(|cidr| server.allocator.metrics.address_refused(&cidr, Scope::Dynamic));
+    }
     found.ok_or_else(|| Refusal::Because(FULL.to_owned()))
 }
 
 async fn search(server: &Server, service: &str, ranges: &[Range]) -> Result<Option<IpAddr>, Refusal> {
     let allocator = &server.allocator;
+    let metrics = &allocator.metrics;
     for range in ranges {
+        let (cidr, begun) = (range.network().to_string(), server.clock.instant());
         let mut candidates = range.candidates(&allocator.random);
         while let Some(address) = candidates.find(|address| !allocator.known.lock().is_taken(*address)) {
             match make(server, service, address).await {
-                Ok(()) => return Ok(Some(address)),
+                Ok(()) => {
+                    metrics.address_given(&cidr, Scope::Dynamic, begun.elapsed());
+                    return Ok(Some(address));
+                }
                 // Another server was faster.
                 Err(status) if status.code == 409 => {}
-                Err(status) => return Err(Refusal::Failed(status)),
+                Err(status) => {
+                    metrics.address_refused(&cidr, Scope::Dynamic);
+                    return Err(Refusal::Failed(status));
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the cache shows of services, of the addresses that are taken and of the ranges that there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -8,6 +8,7 @@ use kinds::core::service::{has_cluster_ip, is_headless};
 use machinery::{Value, meta};
 
 use super::family;
+use super::port_range::PortRange;
 use super::range::Range;
 
 /// The label that says who made an IPAddress.
@@ -142,6 +143,18 @@ impl Known {
     #[must_use]
     pub fn is_used_by_other(&self, address: IpAddr, key: &str) -> bool {
         self.users.get(&address).is_some_and(|user| user != key)
+    }
+
+    /// How many addresses of a range are taken.
+    #[must_use]
+    pub fn count_in(&self, range: &Range) -> usize {
+        self.addresses.keys().filter(|address| range.contains(**address)).count()
+    }
+
+    /// How many ports of a range services use.
+    #[must_use]
+    pub fn used_ports_in(&self, range: PortRange) -> usize {
+        self.used_ports().filter(|port| range.contains(*port)).collect::<BTreeSet<u16>>().len()
     }
 
     /// All node ports that services use.

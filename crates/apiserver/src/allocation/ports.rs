@@ -7,8 +7,10 @@ use parking_lot::Mutex;
 use store::{Change, Entry, Expect, Revision};
 use tokio::sync::Semaphore;
 
-use super::bitmap::{Bitmap, NODE_PORTS, range};
+use super::bitmap::Bitmap;
 use super::known::Share;
+use super::metrics::Scope;
+use super::port_range::PortRange;
 use super::{Claim, invalid};
 use crate::server::Server;
 use crate::storage;
@@ -24,14 +26,37 @@ const TAKEN: &str = "provided port is already allocated";
 
 /// The bitmap as this server last saw it.
 pub struct Ports {
+    /// What there is to be given.
+    pub range: PortRange,
     latest: Mutex<Option<Shared>>,
     /// One change at a time; others' changes are found by comparing.
     turn: Semaphore,
 }
 
-impl Default for Ports {
-    fn default() -> Self {
-        Self { latest: Mutex::default(), turn: Semaphore::new(1) }
+impl Ports {
+    /// Nothing has been seen yet.
+    #[must_use]
+    pub fn of(range: PortRange) -> Self {
+        Self { range, latest: Mutex::default(), turn: Semaphore::new(1) }
+    }
+
+    /// How many were taken when this server last saw them.
+    #[must_use]
+    pub fn count(&self) -> Option<usize> {
+        self.latest.lock().as_ref().map(|seen| seen.bitmap.count())
+    }
+}
+
+/// Why a service gets no port.
+struct Refusal {
+    /// How the port was to be chosen; `None` when the store did not answer.
+    scope: Option<Scope>,
+    status: Status,
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        Self { scope: None, status }
     }
 }
 
@@ -67,12 +92,21 @@ pub async fn give(
     };
     if dry_run {
         let mut shared = read(server).await?;
-        *service = assign(&mut shared.bitmap)?.0;
+        *service = assign(&mut shared.bitmap).map_err(|refusal: Refusal| refusal.status)?.0;
         return Ok(());
     }
-    let (given, taken) = change(server, assign).await?;
-    (*service, claim.taken.ports) = (given, taken);
-    Ok(())
+    let metrics = &server.allocator.metrics;
+    match change(server, assign).await {
+        Ok((given, taken)) => {
+            taken.iter().for_each(|(_, scope)| metrics.port_given(*scope));
+            (*service, claim.taken.ports) = (given, taken.into_iter().map(|(port, _)| port).collect());
+            Ok(())
+        }
+        Err(refusal) => {
+            refusal.scope.into_iter().for_each(|scope| metrics.port_refused(scope));
+            Err(refusal.status)
+        }
+    }
 }
 
 /// Gives ports back.
@@ -83,7 +117,7 @@ pub async fn release(server: &Server, ports: &[u16]) -> Result<(), Status> {
     if ports.is_empty() {
         return Ok(());
     }
-    let give_back = |bitmap: &mut Bitmap| {
+    let give_back = |bitmap: &mut Bitmap| -> Result<(), Status> {
         ports.iter().for_each(|port| bitmap.release(*port));
         Ok(())
     };
@@ -127,9 +161,9 @@ impl Shared {
 
 /// Changes the bitmap. What was seen last is tried first; `work` is asked again when that is no longer so, and before
 /// its refusal counts.
-async fn change<T>(server: &Server, work: impl Fn(&mut Bitmap) -> Result<T, Status>) -> Result<T, Status> {
+async fn change<T, E: From<Status>>(server: &Server, work: impl Fn(&mut Bitmap) -> Result<T, E>) -> Result<T, E> {
     let ports = &server.allocator.ports;
-    let _turn = ports.turn.acquire().await.map_err(Status::internal)?;
+    let _turn = ports.turn.acquire().await.map_err(|closed| E::from(Status::internal(closed)))?;
     let mut remembered = ports.latest.lock().clone();
     loop {
         let is_fresh = remembered.is_none();
@@ -152,11 +186,12 @@ async fn change<T>(server: &Server, work: impl Fn(&mut Bitmap) -> Result<T, Stat
 
 async fn interpret(server: &Server, entry: Option<Entry>) -> Result<Shared, Status> {
     let expect = entry.as_ref().map_or(Expect::Absent, |entry| Expect::Revision(Revision(entry.revision.0)));
-    if let Some(bitmap) = entry.and_then(|entry| Bitmap::decode(&entry.value)) {
+    let range = server.allocator.ports.range;
+    if let Some(bitmap) = entry.and_then(|entry| Bitmap::decode(range, &entry.value)) {
         return Ok(Shared { expect, bitmap });
     }
     server.cacher.catch_up().await?;
-    let bitmap = Bitmap::of(server.allocator.known.lock().used_ports());
+    let bitmap = Bitmap::of(range, server.allocator.known.lock().used_ports());
     Ok(Shared { expect, bitmap })
 }
 
@@ -178,13 +213,13 @@ struct Taker<'a> {
     bitmap: &'a mut Bitmap,
     /// What the service has already.
     kept: &'a [u16],
-    taken: Vec<u16>,
+    taken: Vec<(u16, Scope)>,
     dry_run: bool,
 }
 
 impl Taker<'_> {
     /// On creation, ports of one number (DNS over UDP and TCP) share a node port.
-    fn node_ports(&mut self, service: &mut Value, is_update: bool) -> Result<(), Status> {
+    fn node_ports(&mut self, service: &mut Value, is_update: bool) -> Result<(), Refusal> {
         if !matches!(service.str_at(&["spec", "type"]), Some("NodePort" | "LoadBalancer")) {
             return Ok(());
         }
@@ -207,11 +242,9 @@ impl Taker<'_> {
                 (Some(asked), Some(shared)) if asked == i64::from(shared) => shared,
                 (Some(asked), _) => self.take(asked).map_err(|why| {
                     let path = Path::new("spec").child("ports").index(i).child("nodePort");
-                    invalid(service, &vec![Error::invalid(&path, asked, why)])
+                    Refusal::fixed(invalid(service, &vec![Error::invalid(&path, asked, why)]))
                 })?,
-                (None, None) => {
-                    self.take_any().ok_or_else(|| Status::internal(format!("failed to allocate a nodePort: {FULL}")))?
-                }
+                (None, None) => self.take_any().ok_or_else(|| Refusal::full("failed to allocate a nodePort"))?,
             };
             if shared.is_none() {
                 of_port.push((number, given));
@@ -224,18 +257,17 @@ impl Taker<'_> {
         Ok(())
     }
 
-    fn health_check(&mut self, service: &mut Value) -> Result<(), Status> {
+    fn health_check(&mut self, service: &mut Value) -> Result<(), Refusal> {
         if !needs_health_check_port(service) {
             return Ok(());
         }
         let asked = service.int_at(&["spec", "healthCheckNodePort"]).filter(|port| *port != 0);
         let given = match asked {
             Some(asked) => self.take(asked).map_err(|why| {
-                Status::internal(format!("failed to allocate requested HealthCheck NodePort {asked}: {why}"))
+                let message = format!("failed to allocate requested HealthCheck NodePort {asked}: {why}");
+                Refusal::fixed(Status::internal(message))
             })?,
-            None => self
-                .take_any()
-                .ok_or_else(|| Status::internal(format!("failed to allocate a HealthCheck NodePort 0: {FULL}")))?,
+            None => self.take_any().ok_or_else(|| Refusal::full("failed to allocate a HealthCheck NodePort 0"))?,
         };
         service.set_at(&["spec", "healthCheckNodePort"], i64::from(given));
         Ok(())
@@ -243,29 +275,46 @@ impl Taker<'_> {
 
     /// Takes the port that somebody chose, unless this service has it: one number may serve several protocols.
     fn take(&mut self, asked: i64) -> Result<u16, String> {
-        let outside = || format!("provided port is not in the valid range. The range of valid ports is {}", range());
+        let range = self.bitmap.range();
+        let outside = || format!("provided port is not in the valid range. The range of valid ports is {range}");
         let port = u16::try_from(asked).map_err(|_| outside())?;
-        if self.kept.contains(&port) || self.taken.contains(&port) {
+        if self.kept.contains(&port) || self.has(port) {
             return Ok(port);
         }
-        if !NODE_PORTS.contains(&port) && !self.dry_run {
+        if !range.contains(port) && !self.dry_run {
             return Err(outside());
         }
         if !self.bitmap.take(port) {
             return Err(TAKEN.to_owned());
         }
-        self.taken.push(port);
+        self.taken.push((port, Scope::Static));
         Ok(port)
     }
 
     fn take_any(&mut self) -> Option<u16> {
         let port = if self.dry_run {
-            self.taken.iter().copied().max().unwrap_or(TRIAL).saturating_add(1)
+            self.taken.iter().map(|(port, _)| *port).max().unwrap_or(TRIAL).saturating_add(1)
         } else {
             self.bitmap.take_any(&self.server.allocator.random)?
         };
-        self.taken.push(port);
+        self.taken.push((port, Scope::Dynamic));
         Some(port)
+    }
+
+    fn has(&self, port: u16) -> bool {
+        self.taken.iter().any(|(taken, _)| *taken == port)
+    }
+}
+
+impl Refusal {
+    /// Of a port that somebody chose.
+    fn fixed(status: Status) -> Self {
+        Self { scope: Some(Scope::Static), status }
+    }
+
+    /// Of any port.
+    fn full(what: &str) -> Self {
+        Self { scope: Some(Scope::Dynamic), status: Status::internal(format!("{what}: {FULL}")) }
     }
 }
 

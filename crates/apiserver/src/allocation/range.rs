@@ -43,6 +43,12 @@ impl Range {
         self.network
     }
 
+    /// How many addresses services may have.
+    #[must_use]
+    pub fn size(&self) -> u128 {
+        self.last - self.first + 1
+    }
+
     /// Whether a service may have this address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -13,6 +13,7 @@ use base::CancellationToken;
 use machinery::Status;
 
 use crate::ApiServer;
+pub use events::Event;
 use events::Events;
 
 /// Between two looks when nothing seems wrong.
@@ -46,15 +47,21 @@ struct Repair {
 impl Repair {
     /// Ports are looked at only when their time has come: a port is leaked when several looks in a row say so.
     async fn once(&mut self, server: &ApiServer, with_ports: bool) {
-        complain("addresses", addresses::repair(server, &mut self.events).await);
-        if with_ports {
-            complain("node ports", ports::repair(server, &mut self.events, &mut self.leaks).await);
+        let metrics = &server.server.allocator.metrics;
+        if let Err(status) = addresses::repair(server, &mut self.events).await {
+            metrics.addresses_not_repaired();
+            complain("addresses", &status);
+        }
+        if !with_ports {
+            return;
+        }
+        if let Err(status) = ports::repair(server, &mut self.events, &mut self.leaks).await {
+            metrics.ports_not_repaired();
+            complain("node ports", &status);
         }
     }
 }
 
-fn complain(what: &str, repaired: Result<(), Status>) {
-    if let Err(status) = repaired {
-        tracing::warn!(error = status.message, "the {what} of services were not repaired");
-    }
+fn complain(what: &str, status: &Status) {
+    tracing::warn!(error = status.message, "the {what} of services were not repaired");
 }

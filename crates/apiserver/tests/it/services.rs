@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use apiserver::Options;
+use apiserver::{Options, PortRange};
 use base::Clock;
 use expect_test::expect;
 use machinery::{Value, meta};
@@ -186,6 +186,82 @@ async fn what_crashes_leave_is_repaired() {
         IPAddressNotAllocated IPAddress IPAddress: 10.96.0.5 for Service ns/gone appears to have leaked: cleaning up
         ClusterIPNotAllocated Service Cluster IP [IPv4]: 10.96.0.9 is not allocated; repairing"#]]
     .assert_eq(&events.collect::<Vec<_>>().join("\n"));
+}
+
+fn with_ports(range: &str) -> Options {
+    Options { node_ports: range.parse::<PortRange>().unwrap(), ..Options::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_range_of_node_ports() {
+    let (store, clock) = (store::memory::open(clock()), clock());
+    let world = World::over(store.clone(), clock.clone(), with_ports("30000-30002")).await;
+    for name in ["ns", "default"] {
+        world.ask("POST", "/api/v1/namespaces", &format!(r#"{{"metadata":{{"name":"{name}"}}}}"#)).await;
+    }
+    world.ask("POST", "/apis/networking.k8s.io/v1/servicecidrs", RANGE).await;
+    let shown = play(
+        &world,
+        r#"
+        POST . {"metadata":{"name":"a"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30001}]}}
+        POST . {"metadata":{"name":"b"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30003}]}}
+        POST . {"metadata":{"name":"b"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30002}]}}
+        POST . {"metadata":{"name":"c"},"spec":{"type":"NodePort","ports":[{"port":80}]}}
+        POST . {"metadata":{"name":"d"},"spec":{"type":"NodePort","ports":[{"port":80}]}}
+        "#,
+    )
+    .await;
+    expect![[r#"
+        POST . 201 10.96.0.2 [30001]
+        POST . 422 Service "b" is invalid: spec.ports[0].nodePort: Invalid value: 30003: provided port is not in the valid range. The range of valid ports is 30000-30002
+        POST . 201 10.96.0.7 [30002]
+        POST . 201 10.96.0.4 [30000]
+        POST . 500 Internal error occurred: failed to allocate a nodePort: range is full"#]].assert_eq(&shown);
+    drop(world);
+    // The next server has a range that leaves some of them out.
+    let world = World::over(store.clone(), clock.clone(), with_ports("30002+2")).await;
+    clock.sleep(Duration::from_secs(400)).await;
+    let shown = play(
+        &world,
+        r#"
+        POST . {"metadata":{"name":"d"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30001}]}}
+        POST . {"metadata":{"name":"d"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30002}]}}
+        POST . {"metadata":{"name":"d"},"spec":{"type":"NodePort","ports":[{"port":80,"nodePort":30004}]}}
+        PATCH /a {"metadata":{"labels":{"a":"b"}}}
+        DELETE /a
+        "#,
+    )
+    .await;
+    expect![[r#"
+        POST . 422 Service "d" is invalid: spec.ports[0].nodePort: Invalid value: 30001: provided port is not in the valid range. The range of valid ports is 30002-30004
+        POST . 422 Service "d" is invalid: spec.ports[0].nodePort: Invalid value: 30002: provided port is already allocated
+        POST . 201 10.96.0.6 [30004]
+        PATCH /a 200 10.96.0.2 [30001]
+        DELETE /a 200 10.96.0.2 [30001]"#]].assert_eq(&shown);
+    let (entry, _) = store.get("/registry/ranges/servicenodeports", None).await.unwrap();
+    expect![[r#"{"kind":"RangeAllocation","apiVersion":"v1","metadata":{},"range":"30002-30004","data":"BQ=="}"#]]
+        .assert_eq(&String::from_utf8_lossy(&entry.unwrap().value));
+    expect![[r#"
+        apiserver_clusterip_repair_reconcile_errors_total 0
+        apiserver_nodeport_repair_port_errors_total{type="outOfRange"} 6
+        apiserver_nodeport_repair_reconcile_errors_total 0
+        kube_apiserver_clusterip_allocator_allocated_ips{cidr="10.96.0.0/28"} 4
+        kube_apiserver_clusterip_allocator_allocation_total{cidr="10.96.0.0/28",scope="dynamic"} 3
+        kube_apiserver_clusterip_allocator_available_ips{cidr="10.96.0.0/28"} 10
+        kube_apiserver_nodeport_allocator_allocated_ports 2
+        kube_apiserver_nodeport_allocator_allocation_errors_total{scope="static"} 2
+        kube_apiserver_nodeport_allocator_allocation_total{scope="static"} 1
+        kube_apiserver_nodeport_allocator_available_ports 1"#]]
+    .assert_eq(&metrics(&world).await);
+}
+
+/// What is counted of addresses and ports, durations left out.
+async fn metrics(world: &World) -> String {
+    let text = world.get("/metrics", &[]).await.into_body();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let of_allocation = |line: &&str| line.contains("_allocator_") || line.contains("_repair_");
+    let lines = text.lines().filter(of_allocation).filter(|line| !line.starts_with('#') && !line.contains("_seconds_"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test(start_paused = true)]

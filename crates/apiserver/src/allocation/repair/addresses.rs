@@ -49,6 +49,7 @@ pub async fn repair(server: &ApiServer, events: &mut Events) -> Result<(), Statu
     let findings = plan(&server.server.allocator.known.lock(), server.server.clock.now());
     for finding in findings {
         if let Some(event) = &finding.event {
+            server.server.allocator.metrics.address_repaired(event);
             events.tell(server, SOURCE, event).await;
         }
         act(server, &finding.remedy).await?;

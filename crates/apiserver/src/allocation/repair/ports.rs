@@ -6,7 +6,7 @@ use machinery::Status;
 
 use super::events::{About, Event, Events};
 use crate::ApiServer;
-use crate::allocation::bitmap::{Bitmap, NODE_PORTS, range};
+use crate::allocation::bitmap::Bitmap;
 use crate::allocation::ports;
 
 /// A port that nobody has is given back when so many looks in a row found it so: a service may be on its way.
@@ -37,7 +37,10 @@ pub async fn repair(server: &ApiServer, events: &mut Events, leaks: &mut Leaks) 
         let is_done = plan.bitmap == seen.bitmap && (services.is_empty() || !seen.is_new());
         if is_done || ports::replace(&server.server, &seen, plan.bitmap).await? {
             *leaks = plan.leaks;
+            let metrics = &server.server.allocator.metrics;
+            metrics.ports_leaked(leaks.len());
             for event in &plan.events {
+                metrics.port_repaired(event);
                 events.tell(server, SOURCE, event).await;
             }
             return Ok(());
@@ -54,10 +57,11 @@ struct Plan {
 }
 
 fn plan(stored: &Bitmap, services: &BTreeMap<String, Vec<u16>>, leaks: &Leaks) -> Plan {
-    let mut plan = Plan { bitmap: Bitmap::default(), leaks: Leaks::default(), events: Vec::new() };
+    let range = stored.range();
+    let mut plan = Plan { bitmap: Bitmap::of(range, []), leaks: Leaks::default(), events: Vec::new() };
     for (key, port) in services.iter().flat_map(|(key, ports)| ports.iter().map(move |port| (key, *port))) {
-        let (reason, note) = if !NODE_PORTS.contains(&port) {
-            ("PortOutOfRange", format!("Port {port} is not within the port range {}; please recreate service", range()))
+        let (reason, note) = if !range.contains(port) {
+            ("PortOutOfRange", format!("Port {port} is not within the port range {range}; please recreate service"))
         } else if !plan.bitmap.take(port) {
             ("PortAlreadyAllocated", format!("Port {port} was assigned to multiple services; please recreate service"))
         } else if !stored.contains(port) {
@@ -80,6 +84,7 @@ fn plan(stored: &Bitmap, services: &BTreeMap<String, Vec<u16>>, leaks: &Leaks) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::allocation::port_range::PortRange;
 
     fn show(plan: &Plan) -> String {
         let ports: Vec<u16> = plan.bitmap.ports().collect();
@@ -92,7 +97,7 @@ mod tests {
     fn services_have_their_ports() {
         let services = [("a/s", vec![30_001, 30_002]), ("a/t", vec![30_002, 80])];
         let services = services.map(|(key, ports)| (key.to_owned(), ports)).into();
-        let plan = plan(&Bitmap::of([30_001]), &services, &Leaks::default());
+        let plan = plan(&Bitmap::of(PortRange::NODE_PORTS, [30_001]), &services, &Leaks::default());
         expect_test::expect![[r#"
             [30001, 30002]
             Service("a/s") PortNotAllocated Port 30002 is not allocated; repairing
@@ -106,7 +111,7 @@ mod tests {
         let mut leaks = Leaks::default();
         let looks: Vec<bool> = (0..3)
             .map(|_| {
-                let plan = plan(&Bitmap::of([30_001]), &BTreeMap::new(), &leaks);
+                let plan = plan(&Bitmap::of(PortRange::NODE_PORTS, [30_001]), &BTreeMap::new(), &leaks);
                 leaks = plan.leaks;
                 plan.bitmap.contains(30_001)
             })
