@@ -61,9 +61,9 @@ impl Object {
         Self(members)
     }
 
-    /// The members.
-    pub(crate) fn into_members(self) -> Vec<(Text, Value)> {
-        self.0
+    /// The members, to change them.
+    pub(crate) fn members_mut(&mut self) -> &mut [(Text, Value)] {
+        &mut self.0
     }
 
     /// How many names there are.

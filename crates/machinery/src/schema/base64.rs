@@ -22,6 +22,21 @@ pub fn decode(text: &str) -> Result<Vec<u8>, usize> {
     engine.decode(one_line).map_err(|_| text.len())
 }
 
+/// Whether `text` is what [`encode`] makes of some bytes.
+pub(super) fn is_written(text: &str) -> bool {
+    let digits = text.trim_end_matches('=').as_bytes();
+    let padding = text.len() - digits.len();
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    // The last digit before padding has bits that stand for nothing; they are zero.
+    let ends_well = match (padding, digits.last()) {
+        (0, _) => true,
+        (1, Some(last)) => b"AEIMQUYcgkosw048".contains(last),
+        (2, Some(last)) => b"AQgw".contains(last),
+        _ => false,
+    };
+    text.len().is_multiple_of(4) && ends_well && digits.iter().all(digit)
+}
+
 fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
@@ -65,6 +80,16 @@ fn padding(text: &[u8], at: usize, in_quantum: usize) -> Result<(), usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_known() {
+        for length in 0..7 {
+            assert!(is_written(&encode(&[0xfb; 7][..length])), "{length}");
+        }
+        for text in ["aGk", "aGl=", "aA=", "aB==", "a===", "====", "aG\nk=", "aGk=aGk=", "!!!!"] {
+            assert!(!is_written(text), "{text}");
+        }
+    }
 
     #[test]
     fn places_of_mistakes() {

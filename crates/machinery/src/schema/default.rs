@@ -6,12 +6,11 @@ use crate::{Object, Value};
 /// Sets the table's defaults in `value`, an object of the shape `message`, at every depth.
 pub fn default(message: &Message, value: &mut Value) {
     let Value::Object(object) = value else { return };
-    for (name, member) in object.iter_mut() {
-        if let Some(field) = message.field(name) {
+    for &at in message.defaulted() {
+        let field = &message.fields[at];
+        if let Some(member) = object.get_mut(&field.name) {
             inside(&field.kind, member);
         }
-    }
-    for field in &message.fields {
         let Some(default) = &field.default else { continue };
         let is_set = |value: &Value| !value.is_null() && !zero::is_omitted(field, value);
         // A default that is left out when written says only what an absent key of a list item is.
@@ -29,6 +28,29 @@ fn inside(kind: &Type, value: &mut Value) {
             object.iter_mut().for_each(|(_, member)| inside(&map.value, member));
         }
         _ => {}
+    }
+}
+
+/// The places of the fields of `message` that have defaults, or below which some field has.
+pub(super) fn places(message: &Message) -> Vec<usize> {
+    let has = |field: &Field| field.default.is_some() || leads_to_default(&field.kind, &mut vec![message]);
+    (0..message.fields.len()).filter(|at| has(&message.fields[*at])).collect()
+}
+
+/// `seen` has the messages that were looked at: some hold themselves.
+fn leads_to_default<'m>(kind: &'m Type, seen: &mut Vec<&'m Message>) -> bool {
+    match &kind.kind {
+        Kind::List(list) => leads_to_default(&list.item, seen),
+        Kind::Map(map) => leads_to_default(&map.value, seen),
+        Kind::Message(reference) => {
+            let message = reference.message();
+            if seen.iter().any(|one| std::ptr::eq(*one, message)) {
+                return false;
+            }
+            seen.push(message);
+            message.fields.iter().any(|field| field.default.is_some() || leads_to_default(&field.kind, seen))
+        }
+        _ => false,
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Message {
     by_name: names::Names,
     /// The fields of which something is written even when they are absent.
     told: Vec<usize>,
+    /// The fields that have defaults, or below which there are some.
+    defaulted: OnceLock<Vec<usize>>,
 }
 
 /// A message whose fields stand in another one's JSON; in protobuf it is a field of its own.
@@ -227,7 +229,11 @@ impl Message {
     fn new(name: Text, fields: Vec<Field>, embeds: Vec<Embed>, atomic: bool) -> Self {
         let by_name = names::Names::of(&fields);
         let told = (0..fields.len()).filter(|at| zero::is_told(&fields[*at])).collect();
-        Self { name, fields, embeds, atomic, by_name, told }
+        Self { name, fields, embeds, atomic, by_name, told, defaulted: OnceLock::new() }
+    }
+
+    fn defaulted(&self) -> &[usize] {
+        self.defaulted.get_or_init(|| default::places(self))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Values without fields of their own: numbers, texts, and the types that read themselves.
 
 use super::Decoder;
-use crate::schema::{self, Kind, Type, zero};
-use crate::{Quantity, Value, json, meta};
+use crate::schema::{self, Kind, Message, Type, zero};
+use crate::{Quantity, Text, Value, json, meta};
 
 /// What Go's JSON reader calls a value of the wrong type.
 pub(super) fn described(value: &Value) -> &'static str {
@@ -17,24 +17,35 @@ pub(super) fn described(value: &Value) -> &'static str {
 }
 
 impl<'m> Decoder<'m> {
-    pub(super) fn leaf(&mut self, kind: &'m Type, value: Value) -> Value {
-        match (&kind.kind, value) {
-            (Kind::String, value @ Value::String(_))
-            | (Kind::Bool, value @ Value::Bool(_))
-            | (Kind::Int64, value @ Value::Int(_))
-            | (Kind::Float, value @ (Value::Int(_) | Value::Float(_)))
-            | (Kind::IntOrString, value @ Value::String(_)) => value,
-            (Kind::Int32, Value::Int(number)) if i32::try_from(number).is_ok() => Value::Int(number),
-            (Kind::IntOrString, Value::Int(number)) if i32::try_from(number).is_ok() => Value::Int(number),
-            (Kind::Raw | Kind::Fields | Kind::Json, mut value) => {
+    /// Nearly always the value is as it is written, and stays.
+    pub(super) fn leaf(&mut self, kind: &'m Type, value: &mut Value) {
+        let is_written = match (&kind.kind, &mut *value) {
+            (Kind::String, Value::String(_))
+            | (Kind::Bool, Value::Bool(_))
+            | (Kind::Int64, Value::Int(_))
+            | (Kind::Float, Value::Int(_) | Value::Float(_))
+            | (Kind::IntOrString, Value::String(_)) => true,
+            (Kind::Int32 | Kind::IntOrString, Value::Int(number)) => i32::try_from(*number).is_ok(),
+            (Kind::Quantity, Value::String(text)) => Quantity::is_written(text),
+            (Kind::Time, Value::String(text)) => schema::time::is_written(text, false),
+            (Kind::MicroTime, Value::String(text)) => schema::time::is_written(text, true),
+            (Kind::Raw | Kind::Fields | Kind::Json, value) => {
                 if self.has_doubles {
-                    json::keep_last(&mut value);
+                    json::keep_last(value);
                 }
-                value
+                true
             }
-            (Kind::Quantity, Value::String(text)) if Quantity::is_written(&text) => Value::String(text),
+            _ => false,
+        };
+        if !is_written {
+            *value = self.rewritten(kind, std::mem::take(value));
+        }
+    }
+
+    fn rewritten(&mut self, kind: &'m Type, value: Value) -> Value {
+        match (&kind.kind, value) {
             (Kind::Quantity, value) => self.quantity(&value),
-            (Kind::Bytes, Value::String(text)) => self.bytes(&text),
+            (Kind::Bytes, Value::String(text)) => self.bytes(text),
             (Kind::Time | Kind::MicroTime, value) => self.time(kind, value),
             (Kind::SchemaOrBool | Kind::SchemaOrArray | Kind::SchemaOrStrings, value) => self.schema_or(kind, value),
             (_, value) => self.wrong(kind, &value),
@@ -70,8 +81,11 @@ impl<'m> Decoder<'m> {
         }
     }
 
-    fn bytes(&mut self, text: &str) -> Value {
-        match schema::decode_base64(text) {
+    fn bytes(&mut self, text: Text) -> Value {
+        if schema::base64::is_written(&text) {
+            return Value::String(text);
+        }
+        match schema::decode_base64(&text) {
             Ok(bytes) => schema::encode_base64(&bytes).into(),
             Err(at) => {
                 self.saved.get_or_insert(format!("illegal base64 data at input byte {at}"));
@@ -86,9 +100,6 @@ impl<'m> Decoder<'m> {
             self.fail(error);
             return Value::Null;
         };
-        if schema::time::is_written(&text, matches!(kind.kind, Kind::MicroTime)) {
-            return Value::String(text);
-        }
         let (parsed, write): (_, fn(_) -> String) = match kind.kind {
             Kind::Time => (schema::parse_time(&text), meta::seconds),
             _ => (schema::parse_micro_time(&text), meta::micros),
@@ -110,11 +121,14 @@ impl<'m> Decoder<'m> {
         let props = props.expect("the table has JSON schemas");
         let tells = std::mem::replace(&mut self.tells, false);
         let result = match (&kind.kind, value) {
-            (_, Value::Object(object)) => self.message(props, object),
+            (_, mut value @ Value::Object(_)) => {
+                self.schema(props, &mut value);
+                value
+            }
             (Kind::SchemaOrBool, value @ Value::Bool(_)) => value,
-            (Kind::SchemaOrArray, Value::Array(items)) => {
-                let one = |item| if let Value::Object(object) = item { self.message(props, object) } else { item };
-                Value::Array(items.into_iter().map(one).collect())
+            (Kind::SchemaOrArray, Value::Array(mut items)) => {
+                items.iter_mut().for_each(|item| self.schema(props, item));
+                Value::Array(items)
             }
             (Kind::SchemaOrStrings, value @ Value::Array(_)) => value,
             (Kind::SchemaOrBool, _) => {
@@ -125,5 +139,11 @@ impl<'m> Decoder<'m> {
         };
         self.tells = tells;
         result
+    }
+
+    fn schema(&mut self, props: &'m Message, value: &mut Value) {
+        if let Value::Object(object) = value {
+            self.message(props, object);
+        }
     }
 }

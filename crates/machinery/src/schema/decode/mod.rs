@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 use super::{Field, Kind, Message, Omit, Type, zero};
 use crate::field::quote;
-use crate::{Object, Text, Value, decimal};
+use crate::{Object, Text, Value};
 
 /// What to do about names that the message does not have, or that stand twice (KEP-2885).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,22 +70,20 @@ fn decode_with(
         has_doubles: told,
         found: Vec::new(),
         seen: HashSet::new(),
-        path: String::new(),
-        stack: Vec::new(),
-        owner: "",
+        steps: Vec::new(),
+        owner: None,
         saved: None,
         fatal: None,
-        places: Vec::new(),
     };
-    *value = match std::mem::take(value) {
+    match value {
         Value::Object(object) => decoder.message(message, object),
-        Value::Null => Value::object(),
+        Value::Null => *value = Value::object(),
         other => {
-            let what = leaf::described(&other);
+            let what = leaf::described(other);
             let name = super::last_two(&message.name);
             return Err(DecodeError::Type(format!("json: cannot unmarshal {what} into Go value of type {name}")));
         }
-    };
+    }
     if let Some(error) = decoder.fatal.or(decoder.saved) {
         return Err(DecodeError::Type(error));
     }
@@ -107,60 +105,56 @@ struct Decoder<'m> {
     has_doubles: bool,
     found: Vec<String>,
     seen: HashSet<String>,
-    /// Where we are, as unknown names are told: `spec.containers[0].`
-    path: String,
-    /// The fields that lead here, as type errors tell them.
-    stack: Vec<&'m str>,
+    /// What leads here.
+    steps: Vec<Step<'m>>,
     /// The struct that holds the field at hand.
-    owner: &'m str,
+    owner: Option<&'m Message>,
     /// The first type error; reading goes on, as Go does.
     saved: Option<String>,
     /// The first error of a type that reads itself; Go stops there, so it wins.
     fatal: Option<String>,
-    /// Which fields the members of the objects around the place at hand are, one object after the other; none: not to be
-    /// written.
-    places: Vec<Option<usize>>,
+}
+
+/// One step of the way to a value.
+enum Step<'m> {
+    Field(&'m str),
+    Entry(Text),
+    Item(usize),
 }
 
 impl<'m> Decoder<'m> {
-    fn message(&mut self, message: &'m Message, object: Object) -> Value {
-        let owner = std::mem::replace(&mut self.owner, message.short_name());
-        let (first, mut members) = (self.places.len(), object.into_members());
-        let is_settled = self.members(message, &mut members);
+    fn message(&mut self, message: &'m Message, object: &mut Object) {
+        let owner = self.owner.replace(message);
+        if !self.members(message, object.members_mut()) {
+            *object = settled(message, std::mem::take(object), self.keeps_empty);
+        }
         self.owner = owner;
-        let places = self.places.drain(first..);
-        Value::Object(if is_settled {
-            Object::of(members)
-        } else {
-            settled(message, places.zip(members), self.keeps_empty)
-        })
     }
 
-    /// Decodes the values of an object's members and adds their places to ours; says whether the members are as they are
-    /// written.
+    /// Decodes the values of an object's members; says whether the members are as they are written.
     fn members(&mut self, message: &'m Message, members: &mut [(Text, Value)]) -> bool {
-        let (first, length) = (self.places.len(), self.path.len());
-        let (mut is_settled, mut told, mut last) = (true, 0, None);
-        for (name, value) in members {
+        let (mut is_settled, mut told, mut next) = (true, 0, 0);
+        for index in 0..members.len() {
+            let (before, rest) = members.split_at_mut(index);
+            let (name, value) = &mut rest[0];
             let Some(at) = message.position(name) else {
                 self.tell("unknown", name);
-                self.places.push(None);
                 is_settled = false;
                 continue;
             };
             let field = &message.fields[at];
-            if last >= Some(at) {
+            if at < next {
                 is_settled = false;
-                self.take_place(first, at, name);
+                // From the end: who repeats a name many times is not to make us search long.
+                if self.tells && before.iter().rev().any(|(earlier, _)| earlier == name) {
+                    self.tell("duplicate", name);
+                }
             }
-            last = last.max(Some(at));
-            self.places.push(Some(at));
+            next = next.max(at + 1);
             if !value.is_null() {
-                self.enter(name);
-                self.stack.push(&field.name);
-                *value = self.value(&field.kind, std::mem::take(value));
-                self.stack.pop();
-                self.path.truncate(length);
+                self.steps.push(Step::Field(&field.name));
+                self.value(&field.kind, value);
+                self.steps.pop();
             }
             is_settled &= is_written(field, value, self.keeps_empty);
             told += usize::from(zero::is_told(field));
@@ -171,30 +165,16 @@ impl<'m> Decoder<'m> {
         is_settled && told == message.told.len()
     }
 
-    /// Of members with one name the last counts.
-    fn take_place(&mut self, first: usize, at: usize, name: &str) {
-        // From the end: who repeats a name many times is not to make us search long.
-        if let Some(earlier) = self.places[first..].iter().rposition(|place| *place == Some(at)) {
-            self.places[first + earlier] = None;
-            self.tell("duplicate", name);
-        }
-    }
-
-    fn list(&mut self, item: &'m Type, mut items: Vec<Value>) -> Value {
-        let length = self.path.len();
+    fn list(&mut self, item: &'m Type, items: &mut [Value]) {
         for (index, value) in items.iter_mut().enumerate() {
-            if self.tells {
-                let mut digits = [0; 20];
-                ["[", decimal(index as u64, &mut digits), "]"].iter().for_each(|text| self.path.push_str(text));
-            }
-            *value = self.element(item, std::mem::take(value));
-            self.path.truncate(length);
+            self.steps.push(Step::Item(index));
+            self.element(item, value);
+            self.steps.pop();
         }
-        Value::Array(items)
     }
 
-    fn map(&mut self, kind: &'m Type, object: Object) -> Value {
-        let (length, mut members) = (self.path.len(), object.into_members());
+    fn map(&mut self, kind: &'m Type, object: &mut Object) {
+        let members = object.members_mut();
         let mut seen: Option<HashSet<Text>> = None;
         for at in 0..members.len() {
             let (before, rest) = members.split_at_mut(at);
@@ -206,42 +186,41 @@ impl<'m> Decoder<'m> {
             if seen.as_mut().is_some_and(|seen| !seen.insert(name.clone())) {
                 self.tell("duplicate", name);
             }
-            self.enter(name);
-            *value = self.element(kind, std::mem::take(value));
-            self.path.truncate(length);
+            // Only what holds fields tells its way.
+            let is_told = self.tells && matches!(value, Value::Object(_) | Value::Array(_));
+            if is_told {
+                self.steps.push(Step::Entry(name.clone()));
+            }
+            self.element(kind, value);
+            if is_told {
+                self.steps.pop();
+            }
         }
-        let mut object = Object::of(members);
         if seen.is_some() {
             object.keep_last();
             object.sort();
         }
-        Value::Object(object)
     }
 
     /// An item of a list or a map; null is the zero value.
-    fn element(&mut self, kind: &'m Type, value: Value) -> Value {
-        if value.is_null() { zero::of_type(kind) } else { self.value(kind, value) }
+    fn element(&mut self, kind: &'m Type, value: &mut Value) {
+        if value.is_null() {
+            *value = zero::of_type(kind);
+        } else {
+            self.value(kind, value);
+        }
     }
 
-    fn value(&mut self, kind: &'m Type, value: Value) -> Value {
-        match (&kind.kind, value) {
+    fn value(&mut self, kind: &'m Type, value: &mut Value) {
+        match (&kind.kind, &mut *value) {
             (Kind::Message(reference), Value::Object(object)) => self.message(reference.message(), object),
             (Kind::List(list), Value::Array(items)) => self.list(&list.item, items),
             (Kind::Map(map), Value::Object(object)) => self.map(&map.value, object),
             (Kind::Message(_) | Kind::List(_) | Kind::Map(_), other) => {
-                self.mismatch(leaf::described(&other), kind);
-                zero::of_type(kind)
+                self.mismatch(leaf::described(other), kind);
+                *value = zero::of_type(kind);
             }
-            (_, value) => self.leaf(kind, value),
-        }
-    }
-
-    fn enter(&mut self, name: &str) {
-        if self.tells {
-            if !self.path.is_empty() {
-                self.path.push('.');
-            }
-            self.path.push_str(name);
+            _ => self.leaf(kind, value),
         }
     }
 
@@ -249,11 +228,24 @@ impl<'m> Decoder<'m> {
         if !self.tells || self.found.len() >= MAX_FOUND {
             return;
         }
-        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-        let sentence = format!("{what} field {}", quote(&path));
+        let sentence = format!("{what} field {}", quote(&self.path_of(name)));
         if self.seen.insert(sentence.clone()) {
             self.found.push(sentence);
         }
+    }
+
+    /// As unknown names are told: `spec.containers[0].name`.
+    fn path_of(&self, name: &str) -> String {
+        let mut path = String::new();
+        for step in &self.steps {
+            match step {
+                Step::Item(index) => path.push_str(&format!("[{index}]")),
+                Step::Field(name) => add_name(&mut path, name),
+                Step::Entry(name) => add_name(&mut path, name),
+            }
+        }
+        add_name(&mut path, name);
+        path
     }
 
     fn mismatch(&mut self, what: impl std::fmt::Display, kind: &Type) {
@@ -263,7 +255,9 @@ impl<'m> Decoder<'m> {
     }
 
     fn type_error(&self, what: impl std::fmt::Display, go: &str) -> String {
-        let (owner, field) = (self.owner, self.stack.join("."));
+        let owner = self.owner.map_or("", Message::short_name);
+        let names = self.steps.iter().filter_map(|step| if let Step::Field(name) = step { Some(*name) } else { None });
+        let field = names.collect::<Vec<_>>().join(".");
         format!("json: cannot unmarshal {what} into Go struct field {owner}.{field} of type {go}")
     }
 
@@ -272,15 +266,21 @@ impl<'m> Decoder<'m> {
     }
 }
 
-/// The members in the order of their places, with what is written of absent fields.
-fn settled(
-    message: &Message,
-    members: impl Iterator<Item = (Option<usize>, (Text, Value))>,
-    keeps_empty: bool,
-) -> Object {
-    let mut found: Vec<(usize, Value)> =
-        members.filter_map(|(place, (_, value))| place.map(|place| (place, value))).collect();
+fn add_name(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
+}
+
+/// The members in the order of their places, with what is written of absent fields; of members with one name the last.
+fn settled(message: &Message, members: Object, keeps_empty: bool) -> Object {
+    let places = members.into_iter().filter_map(|(name, value)| Some((message.position(&name)?, value)));
+    let mut found: Vec<(usize, Value)> = places.collect();
+    // The last one first, as the other ones go.
+    found.reverse();
     found.sort_by_key(|(place, _)| *place);
+    found.dedup_by_key(|(place, _)| *place);
     let mut object = Object::with_capacity(found.len() + message.told.len());
     let mut told = message.told.iter().copied().peekable();
     let mut push = |at: usize, value: Value| {
