@@ -1,6 +1,7 @@
 //! Objects as the store keeps them, and the store's errors as the API words them.
 
 mod media;
+pub mod older;
 
 use bytes::Bytes;
 use machinery::{Status, Value, json};

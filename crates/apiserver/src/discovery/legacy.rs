@@ -7,10 +7,7 @@ use machinery::{Object, Value, value};
 use sha2::{Digest, Sha256};
 
 use super::{GroupVersion, group_versions};
-
-/// Kinds whose hash 1.36 gives as that of an older version, which it does not serve any more.
-const HASHED_AS_V1BETA1: [&str; 3] =
-    ["CustomResourceDefinition", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"];
+use crate::storage::older;
 
 /// `/api`: the versions of the core group, and where the server is.
 #[must_use]
@@ -106,7 +103,7 @@ fn entry(name: String, singular: String, namespaced: bool, body: (&str, &str, &s
 /// Changes with the kind in which objects are stored: eight bytes of a digest of its name, in base64.
 fn storage_version_hash(kind: &Kind) -> String {
     let stored = kind.stored_as.map_or(kind, |conversion| conversion.kind);
-    let version = if HASHED_AS_V1BETA1.contains(&stored.kind) { "v1beta1" } else { stored.version };
+    let version = if older::is_used_for(stored) { older::VERSION } else { stored.version };
     let digest = Sha256::digest(format!("{}/{version}/{}", stored.group, stored.kind));
     BASE64_STANDARD.encode(&digest[..8])
 }

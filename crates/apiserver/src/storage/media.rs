@@ -8,6 +8,7 @@ use machinery::schema::{self, FieldValidation, Message};
 use machinery::{Value, json, meta, proto};
 use store::Translation;
 
+use super::older;
 use crate::codec;
 
 /// The form in which objects are stored; whatever it is, both are read.
@@ -61,6 +62,7 @@ impl Translation for MediaType {
 
     fn theirs(&self, value: Bytes) -> Bytes {
         match self {
+            Self::Json if older::may_be_of(&value) => to_older_json(&value).map_or(value, Bytes::from),
             Self::Json => value,
             Self::Protobuf => to_protobuf(&value).map_or(value, Bytes::from),
         }
@@ -84,6 +86,7 @@ fn read(value: &[u8]) -> Result<Option<Value>, String> {
         schema::decode(message, &mut object, FieldValidation::Ignore).map_err(|error| error.to_string())?;
         object
     };
+    older::to_served(&mut object);
     complete(&mut object);
     Ok(Some(object))
 }
@@ -102,16 +105,26 @@ fn complete(object: &mut Value) {
     }
 }
 
+/// The older form as a stock server writes it: its line feed tells that it is none of ours.
+fn to_older_json(value: &[u8]) -> Option<Vec<u8>> {
+    let mut object = json::parse(value).ok()?;
+    older::to_stored(&mut object);
+    let mut bytes = json::to_vec(&object);
+    bytes.push(b'\n');
+    Some(bytes)
+}
+
 /// `None` for what has no protobuf form: custom resources, and what is no object.
 fn to_protobuf(value: &[u8]) -> Option<Vec<u8>> {
-    let object = json::parse(value).ok()?;
+    let mut object = json::parse(value).ok()?;
+    older::to_stored(&mut object);
     let message = message_of(meta::api_version(&object), meta::kind(&object))?;
     Some(proto::encode(message, &object))
 }
 
 fn message_of(api_version: &str, kind: &str) -> Option<&'static Message> {
     let (group, version) = split(api_version);
-    schema::of_kind(group, version, kind)
+    older::message(group, version, kind).or_else(|| schema::of_kind(group, version, kind))
 }
 
 fn split(api_version: &str) -> (&str, &str) {
@@ -153,6 +166,27 @@ mod tests {
         let read = json::parse(&MediaType::Json.ours("k", Bytes::from_static(old))).unwrap();
         assert_eq!(meta::api_version(&read), "autoscaling/v2");
         assert_eq!(read.items_at(&["spec", "metrics"]).len(), 1);
+    }
+
+    #[test]
+    fn some_kinds_are_stored_in_an_older_form() {
+        let binding = concat!(
+            r#"{"kind":"MutatingAdmissionPolicyBinding","apiVersion":"admissionregistration.k8s.io/v1","#,
+            r#""metadata":{"name":"a","creationTimestamp":"1970-01-01T00:00:07Z"},"spec":{"policyName":"p"}}"#
+        );
+        let definition = concat!(
+            r#"{"kind":"CustomResourceDefinition","apiVersion":"apiextensions.k8s.io/v1","#,
+            r#""metadata":{"name":"as.b.c","creationTimestamp":"1970-01-01T00:00:07Z"},"#,
+            r#""spec":{"group":"b.c","names":{"plural":"as","singular":"a","kind":"A","listKind":"AList"},"scope":"Cluster","#,
+            r#""versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}},"#,
+            r#""additionalPrinterColumns":[{"name":"a","type":"string","jsonPath":".a"}]}],"conversion":{"strategy":"None"}},"#,
+            r#""status":{"conditions":null,"acceptedNames":{"plural":"","kind":""},"storedVersions":["v1"]}}"#
+        );
+        for (media, ours) in ALL.into_iter().flat_map(|media| [(media, binding), (media, definition)]) {
+            let theirs = media.theirs(Bytes::from_static(ours.as_bytes()));
+            assert!(theirs.windows(7).any(|part| part == b"v1beta1"), "{media}");
+            assert_eq!(media.ours("k", theirs), ours);
+        }
     }
 
     #[test]

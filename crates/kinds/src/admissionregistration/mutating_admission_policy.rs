@@ -6,12 +6,12 @@ use machinery::{Value, meta};
 
 use super::{FAILURE_POLICIES, REGISTRATION, REINVOCATION_POLICIES, match_condition, policy};
 use crate::kind::{Generation, Kind};
-use crate::pod_spec::default::set_in;
+use crate::pod_spec::default::set_absent;
 use crate::table::{AGE, Describe, NAME, age, integer, text};
 use crate::validate::one_of;
 
-/// Only what is written can be changed.
-const OPERATIONS: [&str; 2] = ["CREATE", "UPDATE"];
+/// What is deleted cannot be changed.
+const OPERATIONS: [&str; 4] = ["*", "CONNECT", "CREATE", "UPDATE"];
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -31,7 +31,7 @@ pub static KIND: Kind = Kind {
     row,
     generation: Generation::Of(&["spec"]),
     default: |policy| {
-        set_in(policy, &["spec"], "failurePolicy", || "Fail".into());
+        set_absent(policy, &["spec"], "failurePolicy", || "Fail".into());
         policy::default_match(policy, &["spec", "matchConstraints"]);
     },
     validate: |policy| check(policy, true),
@@ -60,7 +60,7 @@ fn check(object: &Value, with_conditions: bool) -> Errors {
     }
     errors.extend(policy::check_param_kind(spec.get("paramKind"), &path.child("paramKind")));
     errors.extend(policy::check_constraints(spec, &path.child("matchConstraints")));
-    errors.extend(check_operations(spec, &path.child("matchConstraints.resourceRules.operations")));
+    errors.extend(check_operations(spec.get("matchConstraints"), &path.child("matchConstraints")));
     if with_conditions {
         let all = spec.items_at(&["matchConditions"]);
         errors.extend(match_condition::check(all, &path.child("matchConditions")));
@@ -81,10 +81,12 @@ fn check(object: &Value, with_conditions: bool) -> Errors {
     errors
 }
 
-fn check_operations(spec: &Value, path: &Path) -> Errors {
-    let rules = spec.items_at(&["matchConstraints", "resourceRules"]).iter();
+/// What is wrong with the operations that a policy or a binding matches. The path names no rule, as upstream's does not.
+pub(super) fn check_operations(matched: Option<&Value>, path: &Path) -> Errors {
+    let path = path.child("resourceRules.operations");
+    let rules = matched.into_iter().flat_map(|matched| matched.items_at(&["resourceRules"]));
     let operations = rules.flat_map(|rule| rule.items_at(&["operations"])).filter_map(Value::as_str);
-    operations.filter_map(|operation| one_of(operation, &OPERATIONS, path)).collect()
+    operations.filter_map(|operation| one_of(operation, &OPERATIONS, &path)).collect()
 }
 
 fn check_mutation(mutation: &Value, path: &Path) -> Errors {
@@ -116,6 +118,13 @@ fn check_mutation(mutation: &Value, path: &Path) -> Errors {
 mod tests {
     use super::*;
     use machinery::{field, value};
+
+    #[test]
+    fn operations() {
+        let matched = value!({"resourceRules": [{"operations": ["*", "DELETE"]}, {"operations": ["CONNECT", ""]}]});
+        expect_test::expect![[r#"[m.resourceRules.operations: Unsupported value: "DELETE": supported values: "*", "CONNECT", "CREATE", "UPDATE", m.resourceRules.operations: Unsupported value: "": supported values: "*", "CONNECT", "CREATE", "UPDATE"]"#]]
+        .assert_eq(&field::aggregate(&check_operations(Some(&matched), &Path::new("m"))));
+    }
 
     #[test]
     fn mutations() {

@@ -3,6 +3,7 @@
 use machinery::Value;
 use machinery::field::{Errors, Path};
 
+use super::mutating_admission_policy::check_operations;
 use super::{REGISTRATION, policy, validating_admission_policy_binding};
 use crate::kind::{Generation, Kind};
 
@@ -22,5 +23,8 @@ pub static KIND: Kind = Kind {
 };
 
 fn check(binding: &Value) -> Errors {
-    policy::check_binding(binding.get("spec").unwrap_or(&Value::Null), &Path::new("spec"))
+    let (spec, path) = (binding.get("spec").unwrap_or(&Value::Null), Path::new("spec"));
+    let mut errors = policy::check_binding(spec, &path);
+    errors.extend(check_operations(spec.get("matchResources"), &path.child("matchResources")));
+    errors
 }

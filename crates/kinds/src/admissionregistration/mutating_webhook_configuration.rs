@@ -4,7 +4,7 @@ use machinery::Value;
 
 use super::{REGISTRATION, validating_webhook_configuration, webhook};
 use crate::kind::{Generation, Kind};
-use crate::pod_spec::default::{each, set};
+use crate::pod_spec::default::{each, set_absent};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -23,9 +23,5 @@ pub static KIND: Kind = Kind {
 
 fn default(configuration: &mut Value) {
     webhook::default(configuration);
-    each(configuration, &["webhooks"], |hook| {
-        if let Some(hook) = hook.as_object_mut() {
-            set(hook, "reinvocationPolicy", || "Never".into());
-        }
-    });
+    each(configuration, &["webhooks"], |hook| set_absent(hook, &[], "reinvocationPolicy", || "Never".into()));
 }

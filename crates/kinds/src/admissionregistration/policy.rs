@@ -7,7 +7,7 @@ use machinery::{Value, names};
 use regex::Regex;
 
 use super::{MATCH_POLICIES, rule};
-use crate::pod_spec::default::{each, set};
+use crate::pod_spec::default::{each, set_absent};
 use crate::validate::selector::label_selector;
 use crate::validate::{one_of, text};
 
@@ -40,12 +40,11 @@ const RESERVED: [&str; 21] = [
 pub(super) fn default_match(object: &mut Value, path: &[&str]) {
     let Some(resources) = object.at_mut(path).filter(|value| !value.is_null()) else { return };
     for field in ["resourceRules", "excludeResourceRules"] {
-        each(resources, &[field], |one| one.as_object_mut().into_iter().for_each(rule::default));
+        each(resources, &[field], rule::default);
     }
-    let Some(resources) = resources.as_object_mut() else { return };
-    set(resources, "matchPolicy", || "Equivalent".into());
-    set(resources, "namespaceSelector", Value::object);
-    set(resources, "objectSelector", Value::object);
+    set_absent(resources, &[], "matchPolicy", || "Equivalent".into());
+    set_absent(resources, &[], "namespaceSelector", Value::object);
+    set_absent(resources, &[], "objectSelector", Value::object);
 }
 
 /// What is wrong with the resources that somebody matches.

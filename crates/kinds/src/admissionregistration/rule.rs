@@ -1,17 +1,17 @@
 //! Rules: which operations on which resources somebody wants to hear of.
 
+use machinery::Value;
 use machinery::field::{Error, Errors, Path};
-use machinery::{Object, Value};
 
-use crate::pod_spec::default::set;
+use crate::pod_spec::default::set_absent;
 use crate::validate::one_of;
 
 const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const SCOPES: [&str; 3] = ["*", "Cluster", "Namespaced"];
 
 /// A rule speaks of everything unless it says otherwise.
-pub(super) fn default(rule: &mut Object) {
-    set(rule, "scope", || "*".into());
+pub(super) fn default(rule: &mut Value) {
+    set_absent(rule, &[], "scope", || "*".into());
 }
 
 /// What is wrong with a rule.

@@ -6,7 +6,7 @@ use machinery::{Value, meta, names};
 
 use super::{FAILURE_POLICIES, REGISTRATION, match_condition, policy};
 use crate::kind::{Generation, Kind, STATUS, Subresource};
-use crate::pod_spec::default::set_in;
+use crate::pod_spec::default::set_absent;
 use crate::table::{AGE, Describe, NAME, age, integer, text};
 use crate::validate::{conditions, one_of, one_of_if_set};
 
@@ -34,7 +34,7 @@ pub static KIND: Kind = Kind {
     row,
     generation: Generation::Of(&["spec"]),
     default: |policy| {
-        set_in(policy, &["spec"], "failurePolicy", || "Fail".into());
+        set_absent(policy, &["spec"], "failurePolicy", || "Fail".into());
         policy::default_match(policy, &["spec", "matchConstraints"]);
     },
     validate: |policy| check(policy, true),

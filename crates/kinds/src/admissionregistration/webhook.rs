@@ -4,7 +4,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, names};
 
 use super::{FAILURE_POLICIES, MATCH_POLICIES, REINVOCATION_POLICIES, match_condition, rule};
-use crate::pod_spec::default::{each, set};
+use crate::pod_spec::default::{each, set_absent};
 use crate::validate::selector::label_selector;
 use crate::validate::{one_of_if_set, webhook};
 
@@ -18,16 +18,13 @@ const DEFAULT_PORT: i64 = 443;
 /// Fills in what nobody set in the webhooks of a configuration.
 pub(super) fn default(configuration: &mut Value) {
     each(configuration, &["webhooks"], |hook| {
-        if let Some(service) = hook.at_mut(&["clientConfig", "service"]).and_then(Value::as_object_mut) {
-            set(service, "port", || DEFAULT_PORT.into());
-        }
-        each(hook, &["rules"], |one| one.as_object_mut().into_iter().for_each(rule::default));
-        let Some(hook) = hook.as_object_mut() else { return };
-        set(hook, "failurePolicy", || "Fail".into());
-        set(hook, "matchPolicy", || "Equivalent".into());
-        set(hook, "namespaceSelector", Value::object);
-        set(hook, "objectSelector", Value::object);
-        set(hook, "timeoutSeconds", || DEFAULT_TIMEOUT_SECONDS.into());
+        set_absent(hook, &["clientConfig", "service"], "port", || DEFAULT_PORT.into());
+        each(hook, &["rules"], rule::default);
+        set_absent(hook, &[], "failurePolicy", || "Fail".into());
+        set_absent(hook, &[], "matchPolicy", || "Equivalent".into());
+        set_absent(hook, &[], "namespaceSelector", Value::object);
+        set_absent(hook, &[], "objectSelector", Value::object);
+        set_absent(hook, &[], "timeoutSeconds", || DEFAULT_TIMEOUT_SECONDS.into());
     });
 }
 

@@ -4,7 +4,7 @@ use machinery::Value;
 use machinery::field::{Error, Errors, Path};
 
 const TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
-const FORMATS: [&str; 9] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "name", "password"];
+const FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 const MAX_SELECTABLE_FIELDS: usize = 8;
 
 /// What is wrong with printer columns.
@@ -106,18 +106,33 @@ pub(super) fn selectable(all: &[Value], schema: Option<&Value>, path: &Path) -> 
 
 /// The schema of the field at a path of names.
 fn find<'a>(text: &str, schema: Option<&'a Value>) -> Result<&'a Value, String> {
-    let Some(rest) = text.strip_prefix('.') else {
-        let first = text.split(['.', '[']).next().unwrap_or_default();
-        return Err(format!("expected [ or . but got: {first}"));
-    };
-    let mut found = schema.ok_or("does not refer to a valid field")?;
-    for name in rest.split('.') {
-        if name.is_empty() {
-            return Err("unexpected end of JSON path".to_owned());
+    const NO_FIELD: &str = "does not refer to a valid field";
+    let mut found = schema.ok_or(NO_FIELD)?;
+    let mut tokens = tokens(text).into_iter();
+    while let Some(token) = tokens.next() {
+        match token {
+            "." => {}
+            "[" => return Err("array notation is not allowed".to_owned()),
+            other => return Err(format!("expected [ or . but got: {other}")),
         }
-        found = found.at(&["properties", name]).ok_or("does not refer to a valid field")?;
+        let name = tokens.next().ok_or("unexpected end of JSON path")?;
+        let below = match found.get("properties").filter(|properties| !properties.is_null()) {
+            Some(properties) => properties.get(name),
+            None => found.get("additionalProperties").filter(|additional| additional.as_object().is_some()),
+        };
+        found = below.ok_or(NO_FIELD)?;
     }
     Ok(found)
+}
+
+/// The parts of a path: names, and the signs between them.
+fn tokens(text: &str) -> Vec<&str> {
+    let is_sign = |c: char| matches!(c, '.' | '[' | ']');
+    let parts = text.split_inclusive(is_sign).flat_map(|part| match part.char_indices().last() {
+        Some((at, last)) if is_sign(last) => [&part[..at], &part[at..]],
+        _ => [part, ""],
+    });
+    parts.filter(|token| !token.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -128,7 +143,7 @@ mod tests {
     #[test]
     fn columns_and_subresources() {
         let all = value!([{"name": "", "type": "odd", "format": "odd", "jsonPath": "spec"}, {"name": "a", "type": "string", "jsonPath": ".a"}]);
-        expect_test::expect![[r#"[c[0].name: Required value, c[0].type: Invalid value: "odd": must be one of boolean,date,integer,number,string, c[0].format: Invalid value: "odd": must be one of byte,date,date-time,double,float,int32,int64,name,password, c[0].JSONPath: Invalid value: "spec": must be a simple json path starting with .]"#]]
+        expect_test::expect![[r#"[c[0].name: Required value, c[0].type: Invalid value: "odd": must be one of boolean,date,integer,number,string, c[0].format: Invalid value: "odd": must be one of byte,date,date-time,double,float,int32,int64,password, c[0].JSONPath: Invalid value: "spec": must be a simple json path starting with .]"#]]
         .assert_eq(&field::aggregate(&columns(all.as_array().unwrap(), &Path::new("c"))));
         let scale = value!({"scale": {"specReplicasPath": ".status.a", "labelSelectorPath": "x"}});
         expect_test::expect![[r#"[s.scale.specReplicasPath: Invalid value: ".status.a": should be a json path under .spec, s.scale.statusReplicasPath: Required value, s.scale.labelSelectorPath: Invalid value: "x": must be a simple json path starting with .]"#]]
@@ -139,8 +154,9 @@ mod tests {
     fn selectable_fields() {
         let schema =
             value!({"properties": {"spec": {"properties": {"a": {"type": "string"}, "o": {"type": "object"}}}}});
-        let all = value!([{"jsonPath": ".spec.a"}, {"jsonPath": ".spec.a"}, {"jsonPath": ".spec.o"}, {"jsonPath": ".spec.x"}, {}]);
-        expect_test::expect![[r#"[f[1].jsonPath: Duplicate value: ".spec.a", f[2].jsonPath: Invalid value: ".spec.o": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed., f[3].jsonPath: Invalid value: ".spec.x": is an invalid path: does not refer to a valid field, f[4].jsonPath: Required value]"#]]
+        let all = value!([{"jsonPath": ".spec.a"}, {"jsonPath": ".spec.a"}, {"jsonPath": ".spec.o"}, {"jsonPath": ".spec.x"}, {},
+            {"jsonPath": ".spec.a[0]"}, {"jsonPath": "spec.a"}, {"jsonPath": ".spec."}]);
+        expect_test::expect![[r#"[f[1].jsonPath: Duplicate value: ".spec.a", f[2].jsonPath: Invalid value: ".spec.o": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed., f[3].jsonPath: Invalid value: ".spec.x": is an invalid path: does not refer to a valid field, f[4].jsonPath: Required value, f[5].jsonPath: Invalid value: ".spec.a[0]": is an invalid path: array notation is not allowed, f[6].jsonPath: Invalid value: "spec.a": is an invalid path: expected [ or . but got: spec, f[7].jsonPath: Invalid value: ".spec.": is an invalid path: unexpected end of JSON path]"#]]
         .assert_eq(&field::aggregate(&selectable(all.as_array().unwrap(), Some(&schema), &Path::new("f"))));
     }
 }

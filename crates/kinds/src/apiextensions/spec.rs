@@ -107,8 +107,9 @@ impl<'a> Versions<'a> {
         let lacks = |version: &Value| version.at(&["schema", "openAPIV3Schema"]).is_none_or(Value::is_null);
         if self.shared("schema").is_none_or(|schema| schema.get("openAPIV3Schema").is_none()) {
             let lacking = self.all.iter().enumerate().filter(|(_, version)| lacks(version));
-            errors
-                .extend(lacking.map(|(i, _)| Error::required(&versions.index(i).child("schema.openAPIV3Schema"), "")));
+            errors.extend(lacking.map(|(i, _)| {
+                Error::required(&versions.index(i).child("schema.openAPIV3Schema"), "schemas are required")
+            }));
         }
         for (i, version) in self.all.iter().enumerate() {
             let name = version.str_at(&["name"]).unwrap_or_default();

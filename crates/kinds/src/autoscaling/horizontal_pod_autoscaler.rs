@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use machinery::{Value, meta, value};
 
 use crate::kind::{BASE, Conversion, Kind, STATUS, Subresource};
-use crate::pod_spec::default::set_in;
+use crate::pod_spec::default::{set_absent, set_in};
 use crate::table::{AGE, Describe, NAME, age, int, text};
 
 const SPEC: &str = "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec";
@@ -134,8 +134,8 @@ fn default(autoscaler: &mut Value) {
         if direction == "scaleUp" {
             set_in(autoscaler, &path, "stabilizationWindowSeconds", || 0.into());
         }
-        set_in(autoscaler, &path, "selectPolicy", || "Max".into());
-        set_in(autoscaler, &path, "policies", || policies.into());
+        set_absent(autoscaler, &path, "selectPolicy", || "Max".into());
+        set_absent(autoscaler, &path, "policies", || policies.into());
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names};
 
-use super::pem;
+use super::{pem, request};
 use crate::kind::{BASE, Context, Kind, STATUS, SUBRESOURCE, Selectable, Subresource, keep, keep_spec, path_value};
 use crate::table::{AGE, Describe, NAME, age, human_duration, str, text};
 use crate::validate::one_of;
@@ -179,7 +179,7 @@ fn pem_request(request: &Value, path: &Path) -> Option<Error> {
     let text = request.str_at(&["spec", "request"]);
     let bytes = STANDARD.decode(text.unwrap_or_default()).unwrap_or_default();
     let problem = match pem::first_block(&bytes) {
-        Some(block) if block.label == "CERTIFICATE REQUEST" => pem::sequence_problem(&block.content)?,
+        Some(block) if block.label == "CERTIFICATE REQUEST" => request::check(&block.content).err()?,
         _ => "PEM block type must be CERTIFICATE REQUEST".to_owned(),
     };
     let shown = text.map_or(Value::Null, Value::from);
@@ -262,6 +262,9 @@ fn certificate_problem(text: &str) -> Option<String> {
         }
         if block.has_headers {
             return Some("no PEM block headers are permitted".to_owned());
+        }
+        if let Some(problem) = request::certificates_problem(&block.content) {
+            return Some(problem);
         }
         (found, rest) = (true, block.rest);
     }

@@ -16,6 +16,7 @@ static TEXTS: &[&str] = &[
     include_str!("table/admissionregistration.v1.txt"),
     include_str!("table/apidiscovery.v2.txt"),
     include_str!("table/apiextensions.v1.txt"),
+    include_str!("table/apiextensions.v1beta1.txt"),
     include_str!("table/apiregistration.v1.txt"),
     include_str!("table/apps.v1.txt"),
     include_str!("table/authentication.v1.txt"),

@@ -4,6 +4,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Quantity, Value, names};
 
 use crate::pod_spec::quantity;
+use crate::validate::resources::container_resource_name;
 use crate::validate::{non_negative_at, one_of, one_of_if_set, text};
 
 const MAX_WINDOW_SECONDS: i64 = 3600;
@@ -39,8 +40,15 @@ pub(super) fn check(autoscaler: &Value, old: Option<&Value>) -> Errors {
         errors.push(Error::invalid(&path.child("maxReplicas"), most, detail));
     }
     let target = spec.get("scaleTargetRef").unwrap_or(&Value::Null);
-    errors.extend(reference(target, true, &path.child("scaleTargetRef")));
-    errors.extend(metrics(spec.items_at(&["metrics"]), least, &path.child("metrics")));
+    // The only kind of the core group that scales.
+    let group =
+        if target.str_at(&["kind"]) == Some("ReplicationController") { Group::Optional } else { Group::Required };
+    let was_wrong = old
+        .and_then(|old| old.at(&["spec", "scaleTargetRef"]))
+        .is_some_and(|target| wrong_version(target, group).is_some());
+    errors.extend(reference(target, if was_wrong { Group::Unchecked } else { group }, &path.child("scaleTargetRef")));
+    let described = old.map_or(Group::Optional, described_before);
+    errors.extend(metrics(spec.items_at(&["metrics"]), least, described, &path.child("metrics")));
     for direction in ["scaleUp", "scaleDown"] {
         if let Some(rules) = spec.at(&["behavior", direction]).filter(|value| !value.is_null()) {
             errors.extend(scaling_rules(rules, &path.child("behavior").child(direction)));
@@ -56,7 +64,38 @@ pub(super) fn status(autoscaler: &Value) -> Errors {
     fields.filter_map(|field| non_negative_at(status, field, &Path::new("status"))).collect()
 }
 
-fn reference(reference: &Value, with_group: bool, path: &Path) -> Errors {
+/// Whether the `apiVersion` of a reference must have a group.
+#[derive(Clone, Copy)]
+enum Group {
+    Required,
+    Optional,
+    /// What was wrong before may stay so.
+    Unchecked,
+}
+
+/// How the versions of described objects are checked, as those of the old autoscaler were right or not.
+fn described_before(old: &Value) -> Group {
+    let of_objects = |metric: &&Value| metric.str_at(&["type"]) == Some("Object");
+    let mut objects = old.items_at(&["spec", "metrics"]).iter().filter(of_objects);
+    let was_wrong = objects.any(|metric| {
+        let described = metric.at(&["object", "describedObject"]);
+        described.is_some_and(|described| wrong_version(described, Group::Optional).is_some())
+    });
+    if was_wrong { Group::Unchecked } else { Group::Optional }
+}
+
+fn wrong_version(reference: &Value, group: Group) -> Option<String> {
+    let version = reference.str_at(&["apiVersion"]).unwrap_or_default();
+    let has_group = version.split_once('/').is_some_and(|(group, _)| !group.is_empty());
+    match group {
+        Group::Unchecked => None,
+        _ if version.matches('/').count() > 1 => Some(format!("unexpected GroupVersion string: {version}")),
+        Group::Required if !has_group => Some("apiVersion must specify API group".to_owned()),
+        _ => None,
+    }
+}
+
+fn reference(reference: &Value, group: Group, path: &Path) -> Errors {
     let mut errors = Errors::new();
     for field in ["kind", "name"] {
         match reference.str_at(&[field]).unwrap_or_default() {
@@ -64,18 +103,16 @@ fn reference(reference: &Value, with_group: bool, path: &Path) -> Errors {
             name => errors.extend(text(names::is_path_segment_name, name, &path.child(field))),
         }
     }
-    let version = reference.str_at(&["apiVersion"]).unwrap_or_default();
-    let field = path.child("apiVersion");
-    if version.matches('/').count() > 1 {
-        errors.push(Error::invalid(&field, version, format!("unexpected GroupVersion string: {version}")));
-    } else if with_group && version.is_empty() {
-        errors.push(Error::invalid(&field, version, "apiVersion must specify API group"));
+    if let Some(detail) = wrong_version(reference, group) {
+        let version = reference.str_at(&["apiVersion"]).unwrap_or_default();
+        errors.push(Error::invalid(&path.child("apiVersion"), version, detail));
     }
     errors
 }
 
-fn metrics(all: &[Value], least: Option<i64>, path: &Path) -> Errors {
-    let mut errors: Errors = all.iter().enumerate().flat_map(|(i, one)| metric(one, &path.index(i))).collect();
+fn metrics(all: &[Value], least: Option<i64>, described: Group, path: &Path) -> Errors {
+    let mut errors: Errors =
+        all.iter().enumerate().flat_map(|(i, one)| metric(one, described, &path.index(i))).collect();
     let outside = all.iter().any(|one| matches!(one.str_at(&["type"]), Some("Object" | "External")));
     if least == Some(0) && !outside {
         let detail = "must specify at least one Object or External metric to support scaling to zero replicas";
@@ -84,7 +121,7 @@ fn metrics(all: &[Value], least: Option<i64>, path: &Path) -> Errors {
     errors
 }
 
-fn metric(metric: &Value, path: &Path) -> Errors {
+fn metric(metric: &Value, described: Group, path: &Path) -> Errors {
     let kind = metric.str_at(&["type"]).unwrap_or_default();
     let mut errors = Errors::new();
     if kind.is_empty() {
@@ -96,8 +133,10 @@ fn metric(metric: &Value, path: &Path) -> Errors {
     if let Some(first) = present.first()
         && let Some(value) = source(first)
     {
-        errors.extend(source_of(first, value, &path.child(first)));
+        errors.extend(source_of(first, value, described, &path.child(first)));
     }
+    // Upstream says this of an unknown type a second time.
+    errors.extend(one_of(kind, &SOURCE_TYPES, &path.child("type")));
     let expected = SOURCES.iter().find(|(name, _)| *name == kind).map(|(_, field)| *field);
     if let Some(field) = expected.filter(|field| source(field).is_none()) {
         errors.push(Error::required(&path.child(field), "must populate information for the given metric source"));
@@ -111,11 +150,11 @@ fn metric(metric: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn source_of(field: &str, source: &Value, path: &Path) -> Errors {
+fn source_of(field: &str, source: &Value, group: Group, path: &Path) -> Errors {
     let mut errors = Errors::new();
     if field == "object" {
         let described = source.get("describedObject").unwrap_or(&Value::Null);
-        errors.extend(reference(described, false, &path.child("describedObject")));
+        errors.extend(reference(described, group, &path.child("describedObject")));
     }
     match field {
         "object" | "external" | "pods" => errors.extend(identifier(source, &path.child("metric.name"))),
@@ -125,8 +164,14 @@ fn source_of(field: &str, source: &Value, path: &Path) -> Errors {
         }
     }
     if field == "containerResource" {
-        let container = source.str_at(&["container"]);
-        errors.extend(crate::validate::required(container, &path.child("container"), "must specify a container"));
+        let part = |name: &str| source.str_at(&[name]).unwrap_or_default();
+        if !part("name").is_empty() {
+            errors.extend(container_resource_name(part("name"), &path.child("name")));
+        }
+        match part("container") {
+            "" => errors.push(Error::required(&path.child("container"), "must specify a container")),
+            name => errors.extend(text(names::is_dns1123_label, name, &path.child("container"))),
+        }
     }
     let wanted = source.get("target").unwrap_or(&Value::Null);
     let path = path.child("target");
@@ -148,10 +193,7 @@ fn enough(field: &str, target: &Value, path: &Path) -> Option<Error> {
         ("external", true, true, _) => {
             forbidden("value", "may not set both a target value for metric and a per-pod target")
         }
-        ("pods", _, _, _) => {
-            let positive = amount(target, "averageValue").is_some_and(|amount| amount.sign() == 1);
-            if positive { None } else { required("averageValue", "must specify a positive target averageValue") }
-        }
+        ("pods", _, false, _) => required("averageValue", "must specify a positive target averageValue"),
         ("resource" | "containerResource", _, false, false) => {
             required("averageUtilization", "must set either a target raw value or a target utilization")
         }
@@ -242,20 +284,36 @@ mod tests {
     use machinery::{field, value};
 
     #[test]
+    fn versions_of_what_is_scaled() {
+        let of = |version: &str, kind: &str| value!({"spec": {"maxReplicas": 1, "scaleTargetRef": {"apiVersion": version, "kind": kind, "name": "d"}}});
+        let shown = [("apps/v1", "Deployment"), ("v1", "Deployment"), ("v1", "ReplicationController"), ("a/b/c", "X")]
+            .map(|(version, kind)| field::aggregate(&check(&of(version, kind), None)));
+        expect_test::expect![[r#"
+            []
+            spec.scaleTargetRef.apiVersion: Invalid value: "v1": apiVersion must specify API group
+            []
+            spec.scaleTargetRef.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c"#]]
+        .assert_eq(&shown.join("\n"));
+        assert_eq!(check(&of("v1", "Deployment"), Some(&of("", "Deployment"))), []);
+    }
+
+    #[test]
     fn metrics_and_behavior() {
         let table = [
             value!({}),
             value!({"type": "Pods", "pods": {"metric": {"name": "a/b"}, "target": {"type": "Odd"}}, "resource": {}}),
             value!({"type": "External", "external": {"metric": {"name": "m"}, "target": {"type": "Value", "value": "1", "averageValue": "0"}}}),
             value!({"type": "ContainerResource", "containerResource": {"name": "cpu", "target": {"type": "Utilization"}}}),
+            value!({"type": "ContainerResource", "containerResource": {"name": "odd", "container": "A", "target": {"type": "Utilization", "averageUtilization": 1}}}),
             value!({"type": "Object", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 0}}}),
         ];
-        let shown = table.map(|one| field::aggregate(&metric(&one, &Path::new("m")))).join("\n");
+        let shown = table.map(|one| field::aggregate(&metric(&one, Group::Optional, &Path::new("m")))).join("\n");
         expect_test::expect![[r#"
             [m.type: Required value: must specify a metric source type, m.type: Unsupported value: "": supported values: "ContainerResource", "External", "Object", "Pods", "Resource"]
             [m.pods.metric.name: Invalid value: "a/b": may not contain '/', m.pods.target.type: Invalid value: "Odd": must be either Utilization, Value, or AverageValue, m.pods.target.averageValue: Required value: must specify a positive target averageValue, m.resource: Forbidden: must populate the given metric source only]
             [m.external.target.averageValue: Invalid value: "0": must be positive, m.external.target.value: Forbidden: may not set both a target value for metric and a per-pod target]
             [m.containerResource.container: Required value: must specify a container, m.containerResource.target.averageUtilization: Required value: must set either a target raw value or a target utilization]
+            [m.containerResource.name: Invalid value: "odd": must be a standard resource type or fully qualified, m.containerResource.name: Invalid value: "odd": must be a standard resource for containers, m.containerResource.container: Invalid value: "A": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')]
             [m.resource.target.averageUtilization: Invalid value: 0: must be greater than 0, m.object: Required value: must populate information for the given metric source]"#]].assert_eq(&shown);
         let rules = value!({"stabilizationWindowSeconds": 3601, "selectPolicy": "Odd", "tolerance": "-1",
             "policies": [{"type": "Odd", "value": 0, "periodSeconds": 1801}]});
