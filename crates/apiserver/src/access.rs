@@ -247,12 +247,12 @@ const KEPT: [&str; 7] = [
 
 impl Lister for Cached {
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        let kind = stored_kind(group, resource)?;
+        let kind = kinds::stored(group, resource)?;
         Some(read(kind, &*self.0.of(kind)?.get(namespace, name)?))
     }
 
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
-        let Some((kind, cache)) = stored_kind(group, resource).and_then(|kind| Some((kind, self.0.of(kind)?))) else {
+        let Some((kind, cache)) = kinds::stored(group, resource).and_then(|kind| Some((kind, self.0.of(kind)?))) else {
             return Vec::new();
         };
         let items = cache.snapshot(&Selection::all(namespace)).items;
@@ -262,11 +262,4 @@ impl Lister for Cached {
 
 fn read(kind: &Kind, item: &Item) -> Arc<Value> {
     if KEPT.contains(&kind.plural) { item.tree() } else { Arc::new(item.value()) }
-}
-
-/// The kind in whose form the objects of a resource are stored.
-fn stored_kind(group: &str, resource: &str) -> Option<&'static Kind> {
-    kinds::all().iter().copied().find(|kind| {
-        kind.group == group && kind.plural == resource && kind.stored_as.is_none() && !kind.storage.is_empty()
-    })
 }

@@ -80,20 +80,20 @@ impl Object {
 
     /// The value of `name`.
     #[must_use]
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.place(name).map(|at| &self.0[at].1)
     }
 
     /// The value of `name`, to change it.
+    #[inline]
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
         self.place(name).map(|at| &mut self.0[at].1)
     }
 
+    #[inline]
     fn place(&self, name: &str) -> Option<usize> {
-        let wanted = name.as_bytes();
-        // Most names differ in their length or their first letter; then nothing more is looked at.
-        let is_it = |name: &[u8]| name.len() == wanted.len() && name.first() == wanted.first() && name == wanted;
-        self.0.iter().position(|(name, _)| is_it(name.as_bytes()))
+        self.0.iter().position(|(other, _)| is_same_name(other.as_bytes(), name.as_bytes()))
     }
 
     /// Whether `name` is there.
@@ -207,6 +207,20 @@ impl Object {
     }
 }
 
+/// Whether two names are equal. They are short, so a call of `memcmp` would cost more than it saves.
+#[inline]
+pub(crate) fn is_same_name(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(a_first), Some(b_first), Some(a_last), Some(b_last)) => {
+            a_first == b_first && a_last == b_last && (a.len() <= 16 || a == b)
+        }
+        _ => a.iter().zip(b).all(|(a, b)| a == b),
+    }
+}
+
 impl IntoIterator for Object {
     type Item = (Text, Value);
     type IntoIter = std::vec::IntoIter<(Text, Value)>;
@@ -234,6 +248,7 @@ impl Value {
 
     /// The object inside.
     #[must_use]
+    #[inline]
     pub fn as_object(&self) -> Option<&Object> {
         if let Self::Object(object) = self { Some(object) } else { None }
     }
@@ -245,6 +260,7 @@ impl Value {
 
     /// The list inside.
     #[must_use]
+    #[inline]
     pub fn as_array(&self) -> Option<&[Value]> {
         if let Self::Array(items) = self { Some(items) } else { None }
     }
@@ -256,6 +272,7 @@ impl Value {
 
     /// The text inside.
     #[must_use]
+    #[inline]
     pub fn as_str(&self) -> Option<&str> {
         if let Self::String(text) = self { Some(text) } else { None }
     }
@@ -280,46 +297,54 @@ impl Value {
 
     /// The member `name` of an object.
     #[must_use]
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.as_object()?.get(name)
     }
 
     /// The member `name` of an object, to change it.
+    #[inline]
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
         self.as_object_mut()?.get_mut(name)
     }
 
     /// The value below `path`, a name a step.
     #[must_use]
+    #[inline]
     pub fn at(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(self, |value, name| value.get(name))
     }
 
     /// The value below `path`, to change it.
+    #[inline]
     pub fn at_mut(&mut self, path: &[&str]) -> Option<&mut Value> {
         path.iter().try_fold(self, |value, name| value.get_mut(name))
     }
 
     /// The text below `path`.
     #[must_use]
+    #[inline]
     pub fn str_at(&self, path: &[&str]) -> Option<&str> {
         self.at(path)?.as_str()
     }
 
     /// The whole number below `path`.
     #[must_use]
+    #[inline]
     pub fn int_at(&self, path: &[&str]) -> Option<i64> {
         self.at(path)?.as_i64()
     }
 
     /// The truth below `path`.
     #[must_use]
+    #[inline]
     pub fn bool_at(&self, path: &[&str]) -> Option<bool> {
         self.at(path)?.as_bool()
     }
 
     /// The list below `path`; empty when there is none.
     #[must_use]
+    #[inline]
     pub fn items_at(&self, path: &[&str]) -> &[Value] {
         self.at(path).and_then(Self::as_array).unwrap_or_default()
     }

@@ -36,11 +36,13 @@ pub async fn through(
     let accepted = call.accepts_object()?;
     let bytes = call::read(body).await?;
     let options = WriteOptions::update(&call.query)?;
-    let mut new = codec::object(call, kind, &bytes, options.field_validation)?;
-    write::fit_namespace(call, kind, &mut new)?;
-    write::fit_name(call, &new)?;
-    let (objects, info) = (Objects::new(server, kind), call.info.clone());
+    let (objects, info, told) = (Objects::new(server, kind), call.info.clone(), call.warnings.len());
     loop {
+        // Read anew when somebody wrote meanwhile: that is rarer than a copy is dear.
+        call.warnings.truncate(told);
+        let mut new = codec::object(call, kind, &bytes, options.field_validation)?;
+        write::fit_namespace(call, kind, &mut new)?;
+        write::fit_name(call, &new)?;
         let Some(stored) = objects.find(&info.namespace, &info.name).await? else {
             if !kind.writes.create_on_update || subresource.is_some() {
                 return Err(objects.not_found(&info.name));
@@ -51,7 +53,6 @@ pub async fn through(
             return respond::stored(server, call, kind, StatusCode::CREATED, &created, accepted);
         };
         check_uid(&objects, &new, &stored)?;
-        let mut new = new.clone();
         ownership::update(server, call, kind, &stored.object, &mut new, &options);
         let written = write::update(server, call, kind, subresource, &stored, new, &options).await?;
         if let Ok(written) = written {

@@ -22,9 +22,9 @@ pub fn apply(live: &Value, config: &Value, force: bool, write: &Write) -> Result
     let mut managers =
         Managers::read(live).map_err(|error| Error::Internal(format!("failed to decode managed fields: {error}")))?;
     let is_new = live.as_object().is_none_or(crate::Object::is_empty);
-    let live = if is_new { write.nothing() } else { managers::without(live) };
+    let live = if is_new { write.message.zero().clone() } else { managers::without(live) };
     if managers.0.is_empty() {
-        updated::take(&write.nothing(), &live, write, BEFORE_FIRST_APPLY, &mut managers);
+        updated::take(write.message.zero(), &live, write, BEFORE_FIRST_APPLY, &mut managers);
     }
     let result = match apply_once(&live, config, force, write, managers.clone()) {
         Err(Error::Conflicts(conflicts)) => {

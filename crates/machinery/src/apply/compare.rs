@@ -115,16 +115,33 @@ fn all_of(shape: Shape, value: &Value) -> Node {
                 node.children.push(element, below);
             }
         }
-        atom @ (Atom::Fields(_) | Atom::Map(_)) => {
+        Atom::Fields(message) => return fields(node, message, value),
+        Atom::Map(kind) => {
             let members = shape::object(Some(value));
             node.children = Set::with_capacity(members.map_or(0, crate::Object::len));
             for (name, member) in members.into_iter().flat_map(crate::Object::iter) {
-                let Some(shape) = atom.member(name) else { continue };
-                node.children.push(Element::Field(name.clone()), all_of(shape, member));
+                node.children.push(Element::Field(name.clone()), all_of(Shape::Typed(kind), member));
             }
         }
     }
     node.children.settle();
+    node
+}
+
+/// The fields of an object that came or went as a whole. Their order is known beforehand.
+fn fields(mut node: Node, message: &Message, value: &Value) -> Node {
+    let Some(object) = value.as_object() else { return node };
+    let mut members: Vec<(usize, usize, &Value)> = Vec::with_capacity(object.len());
+    for (name, member) in object.iter() {
+        members.extend(message.position(name).map(|at| (message.rank(at), at, member)));
+    }
+    members.sort_unstable_by_key(|(rank, ..)| *rank);
+    members.dedup_by_key(|(rank, ..)| *rank);
+    node.children = Set::with_capacity(members.len());
+    for (_, at, member) in members {
+        let field = &message.fields[at];
+        node.children.push(Element::Field(field.name.clone()), all_of(Shape::Typed(&field.kind), member));
+    }
     node
 }
 

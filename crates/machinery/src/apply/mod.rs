@@ -34,7 +34,7 @@ pub use set::{Node, Set};
 pub use timestamps::ignore_timestamps;
 pub use updated::update;
 
-use crate::schema::{self, FieldValidation, Message};
+use crate::schema::Message;
 use crate::{Status, Value};
 
 /// The object in another API version, and that version's shape; none if the version is no longer served.
@@ -56,16 +56,6 @@ pub struct Write<'c> {
     pub reset: Option<&'c Set>,
     /// For managers that wrote in other versions.
     pub convert: &'c Convert<'c>,
-}
-
-impl Write<'_> {
-    /// What was there before the first write: Go's zero object, in which structs are there and empty.
-    fn nothing(&self) -> Value {
-        let mut zero = Value::object();
-        let zero_fits = schema::decode(self.message, &mut zero, FieldValidation::Ignore);
-        zero_fits.expect("an object without members has no wrong one");
-        zero
-    }
 }
 
 /// Why an apply failed.

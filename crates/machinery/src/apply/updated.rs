@@ -35,8 +35,9 @@ pub fn update(live: &Value, new: &mut Value, write: &Write) {
     let is_untracked = managers.0.is_empty() && !meta::uid(live).is_empty();
     if !is_untracked {
         let is_new = live.as_object().is_none_or(crate::Object::is_empty);
-        let nothing = is_new.then(|| write.nothing());
-        take(nothing.as_ref().unwrap_or(live), new, write, write.manager, &mut managers);
+        // Before the first write there was Go's zero object, in which structs are there and empty.
+        let live = if is_new { write.message.zero() } else { live };
+        take(live, new, write, write.manager, &mut managers);
     }
     managers.write(new);
 }

@@ -44,6 +44,9 @@ pub struct Message {
     told: Vec<usize>,
     /// The fields that have defaults, or below which there are some.
     defaulted: OnceLock<Vec<usize>>,
+    /// For each field, how many names come before its own in the alphabet.
+    ranks: Vec<usize>,
+    zero: OnceLock<Value>,
 }
 
 /// A message whose fields stand in another one's JSON; in protobuf it is a field of its own.
@@ -229,7 +232,27 @@ impl Message {
     fn new(name: Text, fields: Vec<Field>, embeds: Vec<Embed>, atomic: bool) -> Self {
         let by_name = names::Names::of(&fields);
         let told = (0..fields.len()).filter(|at| zero::is_told(&fields[*at])).collect();
-        Self { name, fields, embeds, atomic, by_name, told, defaulted: OnceLock::new() }
+        let mut by_alphabet: Vec<usize> = (0..fields.len()).collect();
+        by_alphabet.sort_by_key(|at| &fields[*at].name);
+        let mut ranks = vec![0; fields.len()];
+        by_alphabet.into_iter().enumerate().for_each(|(rank, at)| ranks[at] = rank);
+        Self { name, fields, embeds, atomic, by_name, told, defaulted: OnceLock::new(), ranks, zero: OnceLock::new() }
+    }
+
+    /// Where the name of the field that stands at `position` would stand if fields were in alphabetical order.
+    #[must_use]
+    pub fn rank(&self, position: usize) -> usize {
+        self.ranks[position]
+    }
+
+    /// The object without any member, as it is written: structs are there and empty.
+    #[must_use]
+    pub fn zero(&self) -> &Value {
+        self.zero.get_or_init(|| {
+            let mut zero = Value::object();
+            decode(self, &mut zero, FieldValidation::Ignore).expect("an object without members has no wrong one");
+            zero
+        })
     }
 
     fn defaulted(&self) -> &[usize] {

@@ -1,6 +1,7 @@
 //! From a field's name to its place, fast: it is asked for every member of every object, many times a write.
 
 use super::Field;
+use crate::value::is_same_name;
 
 /// No field.
 const NONE: u16 = u16::MAX;
@@ -23,6 +24,7 @@ impl Names {
     }
 
     /// Where the field of this name stands in `fields`, from which the table was made.
+    #[inline]
     pub(super) fn position(&self, fields: &[Field], name: &str) -> Option<usize> {
         let mut place = start(name, self.0.len());
         loop {
@@ -30,7 +32,7 @@ impl Names {
             if at == usize::from(NONE) {
                 return None;
             }
-            if fields[at].name.as_bytes() == name.as_bytes() {
+            if is_same_name(fields[at].name.as_bytes(), name.as_bytes()) {
                 return Some(at);
             }
             place = (place + 1) & (self.0.len() - 1);

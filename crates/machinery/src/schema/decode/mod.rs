@@ -122,18 +122,30 @@ enum Step<'m> {
     Item(usize),
 }
 
+/// How the members of an object stand to those that are written.
+enum Form {
+    /// They are the same.
+    Written,
+    /// Their order is another.
+    OutOfOrder,
+    /// Some are not written, or are missing.
+    Other,
+}
+
 impl<'m> Decoder<'m> {
     fn message(&mut self, message: &'m Message, object: &mut Object) {
         let owner = self.owner.replace(message);
-        if !self.members(message, object.members_mut()) {
-            *object = settled(message, std::mem::take(object), self.keeps_empty);
+        match self.members(message, object.members_mut()) {
+            Form::Written => {}
+            Form::OutOfOrder => object.sort_by_key(|name| message.position(name)),
+            Form::Other => *object = settled(message, std::mem::take(object), self.keeps_empty),
         }
         self.owner = owner;
     }
 
-    /// Decodes the values of an object's members; says whether the members are as they are written.
-    fn members(&mut self, message: &'m Message, members: &mut [(Text, Value)]) -> bool {
-        let (mut is_settled, mut told, mut next) = (true, 0, 0);
+    /// Decodes the values of an object's members; says how far the members are as they are written.
+    fn members(&mut self, message: &'m Message, members: &mut [(Text, Value)]) -> Form {
+        let (mut is_settled, mut is_in_order, mut told, mut next) = (true, true, 0, 0);
         for index in 0..members.len() {
             let (before, rest) = members.split_at_mut(index);
             let (name, value) = &mut rest[0];
@@ -144,10 +156,11 @@ impl<'m> Decoder<'m> {
             };
             let field = &message.fields[at];
             if at < next {
-                is_settled = false;
+                is_in_order = false;
                 // From the end: who repeats a name many times is not to make us search long.
-                if self.tells && before.iter().rev().any(|(earlier, _)| earlier == name) {
+                if before.iter().rev().any(|(earlier, _)| earlier == name) {
                     self.tell("duplicate", name);
+                    is_settled = false;
                 }
             }
             next = next.max(at + 1);
@@ -162,7 +175,11 @@ impl<'m> Decoder<'m> {
                 *name = field.name.clone();
             }
         }
-        is_settled && told == message.told.len()
+        match is_settled && told == message.told.len() {
+            true if is_in_order => Form::Written,
+            true => Form::OutOfOrder,
+            false => Form::Other,
+        }
     }
 
     fn list(&mut self, item: &'m Type, items: &mut [Value]) {
