@@ -4,6 +4,7 @@
 //! small and a scan of a few neighbours beats a tree or a hash (measured: a `BTreeMap` tree takes seven times the room).
 
 use compact_str::CompactString;
+use smallvec::SmallVec;
 
 /// A text of the tree; short ones need no allocation.
 pub type Text = CompactString;
@@ -201,24 +202,44 @@ impl Object {
         }
     }
 
+    /// Puts names that stand once into the order of `place`. Most are in it.
+    pub(crate) fn reorder(&mut self, place: impl Fn(&str) -> Option<usize>) {
+        let mut places: SmallVec<[Option<usize>; 48]> = SmallVec::new();
+        for at in 0..self.0.len() {
+            let wanted = place(&self.0[at].0);
+            let into = if places.last() < Some(&wanted) { at } else { places.partition_point(|other| *other < wanted) };
+            self.0[into..=at].rotate_right(1);
+            places.insert(into, wanted);
+        }
+    }
+
     /// Gives back spare room; a parsed object that stays in memory wants it.
     pub fn shrink_to_fit(&mut self) {
         self.0.shrink_to_fit();
     }
 }
 
-/// Whether two names are equal. They are short, so a call of `memcmp` would cost more than it saves.
+/// Whether two names are equal. They are short, so a call of `memcmp` would cost more than it saves; most differ in
+/// their length or their first letter, and then nothing more is looked at.
 #[inline]
 pub(crate) fn is_same_name(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
+    a.len() == b.len() && a.first() == b.first() && is_same(a, b)
+}
+
+/// The same of names of one length.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if let (Some(a_first), Some(b_first), Some(a_last), Some(b_last)) =
+        (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>())
+    {
+        return a_first == b_first && a_last == b_last && (a.len() <= 16 || a == b);
     }
-    match (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>()) {
-        (Some(a_first), Some(b_first), Some(a_last), Some(b_last)) => {
-            a_first == b_first && a_last == b_last && (a.len() <= 16 || a == b)
-        }
-        _ => a.iter().zip(b).all(|(a, b)| a == b),
+    if let (Some(a_first), Some(b_first), Some(a_last), Some(b_last)) =
+        (a.first_chunk::<4>(), b.first_chunk::<4>(), a.last_chunk::<4>(), b.last_chunk::<4>())
+    {
+        return a_first == b_first && a_last == b_last;
     }
+    a.get(1) == b.get(1) && a.get(2) == b.get(2)
 }
 
 impl IntoIterator for Object {
@@ -460,6 +481,28 @@ macro_rules! value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_the_same_when_every_letter_is() {
+        let letters = b"abcdefghijklmnopqrstuvwxyz";
+        for length in 0..letters.len() {
+            let name = &letters[..length];
+            assert!(is_same_name(name, name));
+            assert!(!is_same_name(name, &letters[..=length]));
+            for at in 0..length {
+                let mut other = name.to_vec();
+                other[at] = b'-';
+                assert!(!is_same_name(name, &other), "{length}, {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn members_come_into_order() {
+        let mut object: Object = ["d", "a", "e", "c", "b"].map(|name| (name, Value::Null)).into_iter().collect();
+        object.reorder(|name| Some(usize::from(name.as_bytes()[0])));
+        assert_eq!(object.keys().map(Text::as_str).collect::<Vec<_>>(), ["a", "b", "c", "d", "e"]);
+    }
 
     #[test]
     fn paths_read_and_write() {

@@ -137,7 +137,7 @@ impl<'m> Decoder<'m> {
         let owner = self.owner.replace(message);
         match self.members(message, object.members_mut()) {
             Form::Written => {}
-            Form::OutOfOrder => object.sort_by_key(|name| message.position(name)),
+            Form::OutOfOrder => object.reorder(|name| message.position(name)),
             Form::Other => *object = settled(message, std::mem::take(object), self.keeps_empty),
         }
         self.owner = owner;
