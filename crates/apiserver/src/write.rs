@@ -260,14 +260,16 @@ pub fn with_context<T>(user: &User, now: Timestamp, work: impl FnOnce(&Context<'
     work(&Context { user: &user.name, uid: &user.uid, groups: &user.groups, extra: &extra, now })
 }
 
-/// Makes the object's namespace that of the path.
+/// Makes the object's namespace that of the path; what an object without one says of it is forgotten.
 ///
 /// # Errors
 /// 400 when it has another one.
 pub fn fit_namespace(call: &Call, kind: &Kind, object: &mut Value) -> Result<(), Status> {
     let wanted = if kind.namespaced { call.info.namespace.as_str() } else { "" };
     let found = meta::namespace(object);
-    if found.is_empty() && !wanted.is_empty() {
+    if wanted.is_empty() {
+        object.remove_at(&["metadata", "namespace"]);
+    } else if found.is_empty() {
         meta::set_namespace(object, wanted);
     } else if found != wanted {
         return Err(Status::bad_request(

@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, labels, meta, value};
 
 use crate::kind::{BASE, Context, Generation, Kind, MetadataChecks, STATUS, Subresource};
-use crate::pod_spec::default::{set_in, template};
+use crate::pod_spec::default::{set_absent, set_in, template};
 use crate::strategy::immutable;
 use crate::table::{AGE, CONTAINERS, Describe, IMAGES, NAME, age, containers_and_images, int, integer, text};
 use crate::validate::{
@@ -95,8 +95,8 @@ fn default(set: &mut Value) {
     set_in(set, &["spec", "updateStrategy"], "type", || "RollingUpdate".into());
     if set.str_at(&["spec", "updateStrategy", "type"]) == Some("RollingUpdate") {
         set_in(set, &["spec", "updateStrategy"], "rollingUpdate", Value::object);
-        set_in(set, &["spec", "updateStrategy", "rollingUpdate"], "maxUnavailable", || Value::Int(1));
-        set_in(set, &["spec", "updateStrategy", "rollingUpdate"], "maxSurge", || Value::Int(0));
+        set_absent(set, &["spec", "updateStrategy", "rollingUpdate"], "maxUnavailable", || Value::Int(1));
+        set_absent(set, &["spec", "updateStrategy", "rollingUpdate"], "maxSurge", || Value::Int(0));
     }
     set_in(set, &["spec"], "revisionHistoryLimit", || Value::Int(10));
     template(set, &["spec"]);

@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, labels, meta, value};
 
 use crate::kind::{BASE, Context, Generation, Kind, SCALE, STATUS, Subresource};
-use crate::pod_spec::default::{set_in, template};
+use crate::pod_spec::default::{set_absent, set_in, template};
 use crate::strategy::immutable;
 use crate::table::{AGE, CONTAINERS, Describe, IMAGES, NAME, age, containers_and_images, int, text};
 use crate::validate::{
@@ -69,7 +69,7 @@ fn default(deployment: &mut Value) {
     if deployment.str_at(&["spec", "strategy", "type"]) == Some("RollingUpdate") {
         set_in(deployment, &["spec", "strategy"], "rollingUpdate", Value::object);
         for field in ["maxUnavailable", "maxSurge"] {
-            set_in(deployment, &["spec", "strategy", "rollingUpdate"], field, || "25%".into());
+            set_absent(deployment, &["spec", "strategy", "rollingUpdate"], field, || "25%".into());
         }
     }
     set_in(deployment, &["spec"], "revisionHistoryLimit", || Value::Int(10));

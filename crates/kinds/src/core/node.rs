@@ -1,7 +1,9 @@
 //! Node: a machine that runs pods.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
-use machinery::field::{Error, Errors, Path};
+use machinery::field::{Error, Errors, Path, quote};
 use machinery::{Object, Value, meta, value};
 
 use crate::kind::{
@@ -11,10 +13,12 @@ use crate::table::{AGE, Describe, NAME, age, str, str_or, text};
 use crate::validate::address::cidr_warnings;
 use crate::validate::metadata::{label_name, sorted};
 use crate::validate::resources::amount_of;
-use crate::validate::{cidr, one_of};
+use crate::validate::{cidr, one_of, parse_cidr};
 
 const STATUS_SCHEMA: &str = "io.k8s.api.core.v1.NodeStatus";
 const SYSTEM_INFO: &str = "io.k8s.api.core.v1.NodeSystemInfo";
+/// The longest name of a feature that a node declares.
+const MAX_FEATURE_BYTES: usize = 253;
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 
 /// The kind.
@@ -33,7 +37,7 @@ pub static KIND: Kind = Kind {
             verbs: &["create", "delete", "get", "patch", "update"],
             ..SUBRESOURCE
         },
-        Subresource { prepare: prepare_status, validate: validate_update, ..STATUS },
+        Subresource { prepare: prepare_status, validate: validate_change, ..STATUS },
     ],
     columns: &[
         NAME,
@@ -52,8 +56,17 @@ pub static KIND: Kind = Kind {
     creates_status: true,
     default,
     prepare_create: |node, _| drop(node.remove_at(&["spec", "configSource"])),
+    prepare_update: |new, old, _| {
+        if old.at(&["spec", "configSource"]).is_none() {
+            new.remove_at(&["spec", "configSource"]);
+        }
+    },
     validate,
-    validate_update,
+    validate_update: |new, old| {
+        let mut errors = validate(new);
+        errors.extend(validate_change(new, old));
+        errors
+    },
     warnings: |node, _| warnings(node),
     metadata: MetadataChecks::BOTH,
     ..BASE
@@ -142,13 +155,55 @@ fn default(node: &mut Value) {
 
 fn prepare_status(new: &mut Value, old: &Value, _: &Context<'_>) {
     keep_spec(new, old);
+    if old.at(&["status", "config"]).is_none() {
+        new.remove_at(&["status", "config"]);
+    }
 }
 
 fn validate(node: &Value) -> Errors {
     let mut errors = taints(node);
-    errors.extend(pod_cidrs(node));
     errors.extend(status(node));
+    if let Some(capacity) = node.int_at(&["status", "nodeInfo", "swap", "capacity"]).filter(|capacity| *capacity <= 0) {
+        // Upstream's path is that of another place.
+        let path = Path::new("metadata.nodeSwapStatus.capacity");
+        errors.push(Error::invalid(&path, capacity, "must be greater than zero"));
+    }
+    errors.extend(declared_features(node));
+    errors.extend(pod_cidrs(node));
     errors
+}
+
+/// Features that the node's kubelet has (KEP-5328): sorted, none twice.
+fn declared_features(node: &Value) -> Errors {
+    let path = Path::new("status.declaredFeatures");
+    let all: Vec<&str> = node.items_at(&["status", "declaredFeatures"]).iter().filter_map(Value::as_str).collect();
+    let mut errors = Errors::new();
+    for (i, feature) in all.iter().enumerate() {
+        errors.extend(feature_name(feature).map(|detail| Error::invalid(&path.index(i), *feature, detail)));
+        let Some(next) = all.get(i + 1) else { continue };
+        match feature.cmp(next) {
+            Ordering::Less => {}
+            Ordering::Equal => errors.push(Error::duplicate(&path.index(i + 1), *next)),
+            Ordering::Greater => {
+                errors.push(Error::invalid(&path.index(i + 1), *next, "list must be sorted alphabetically"));
+            }
+        }
+    }
+    errors
+}
+
+/// Names with a capital first, the parts after it below slashes.
+fn feature_name(name: &str) -> Option<String> {
+    let shown = quote(name);
+    if name.len() > MAX_FEATURE_BYTES {
+        return Some(format!("invalid feature name {shown}: must be no more than {MAX_FEATURE_BYTES} characters"));
+    }
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    let good = name.starts_with(|c: char| c.is_ascii_uppercase()) && name.split('/').all(plain);
+    let detail = format!(
+        "invalid feature name {shown}: must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+    );
+    (!good).then_some(detail)
 }
 
 fn status(node: &Value) -> Errors {
@@ -200,21 +255,29 @@ fn pod_cidrs(node: &Value) -> Errors {
     let path = Path::new("spec.podCIDRs");
     let all: Vec<&str> = node.items_at(&["spec", "podCIDRs"]).iter().filter_map(Value::as_str).collect();
     let mut errors: Errors = all.iter().enumerate().filter_map(|(i, range)| cidr(range, &path.index(i))).collect();
-    let families: Vec<bool> =
-        all.iter().filter_map(|range| crate::validate::parse_cidr(range)).map(|net| net.addr().is_ipv4()).collect();
-    let dual = families.len() == 2 && families[0] != families[1];
-    if all.len() > 1 && families.len() == all.len() && !dual {
-        let detail = "may specify no more than one CIDR for each IP family";
-        errors.push(Error::invalid(&path, Value::from(all.clone()), detail));
+    if all.len() < 2 {
+        return errors;
     }
-    for (i, range) in all.iter().enumerate().filter(|(i, range)| all[..*i].contains(range)) {
-        errors.push(Error::duplicate(&path.index(i), *range));
+    if let Some((i, range)) = all.iter().enumerate().find(|(_, range)| parse_cidr(range).is_none()) {
+        // Upstream prints what it could not read instead of the text that it read from.
+        let problem = format!("invalid CIDR[{i}]: <nil> (invalid CIDR address: {range})");
+        let detail = format!("invalid PodCIDRs. failed to check with dual stack with error:{problem}");
+        errors.push(Error::internal(&path, detail));
+    }
+    let families: Vec<bool> =
+        all.iter().filter_map(|range| parse_cidr(range)).map(|net| net.addr().is_ipv4()).collect();
+    let dual = families.contains(&true) && families.contains(&false) && families.len() == all.len();
+    if !dual || all.len() > 2 {
+        let detail = "may specify no more than one CIDR for each IP family";
+        errors.push(Error::invalid(&path, Value::from(all), detail));
     }
     errors
 }
 
-fn validate_update(new: &Value, old: &Value) -> Errors {
+/// What is wrong with how a node changes, as a whole or in its status only.
+fn validate_change(new: &Value, old: &Value) -> Errors {
     let mut errors = status(new);
+    errors.extend(declared_features(new));
     let addresses = new.items_at(&["status", "addresses"]);
     for (i, address) in addresses.iter().enumerate().filter(|(i, address)| addresses[..*i].contains(address)) {
         let part = |field: &str| address.str_at(&[field]).unwrap_or_default();
@@ -243,4 +306,21 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
         errors.push(Error::forbidden(&Path::new("spec.externalID"), "may not be updated"));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machinery::field;
+
+    #[test]
+    fn ranges_and_features() {
+        let of = |node: Value| field::aggregate(&validate(&node));
+        expect_test::expect![[r#"[spec.podCIDRs[0]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64), spec.podCIDRs: Internal error: invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[0]: <nil> (invalid CIDR address: x), spec.podCIDRs: Invalid value: ["x","10.0.0.0/24"]: may specify no more than one CIDR for each IP family]"#]]
+            .assert_eq(&of(value!({"spec": {"podCIDRs": ["x", "10.0.0.0/24"]}})));
+        expect_test::expect![[r#"[status.declaredFeatures[1]: Invalid value: "A": list must be sorted alphabetically, status.declaredFeatures[2]: Duplicate value: "A"]"#]]
+            .assert_eq(&of(value!({"status": {"declaredFeatures": ["B/c", "A", "A"]}})));
+        expect_test::expect![[r#"status.declaredFeatures[0]: Invalid value: "a/": invalid feature name "a/": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"#]]
+            .assert_eq(&of(value!({"status": {"declaredFeatures": ["a/"]}})));
+    }
 }

@@ -59,8 +59,8 @@ pub static KIND: Kind = Kind {
         Subresource {
             name: "resize",
             verbs: VIEW_VERBS,
-            prepare: update::prepare_resize,
-            validate: update::validate_resize,
+            prepare: update::resize::prepare,
+            validate: update::resize::validate,
             ..SUBRESOURCE
         },
         Subresource { prepare: status::prepare, validate: status::validate, ..STATUS },

@@ -136,7 +136,7 @@ fn default(service: &mut Value) {
         set_in(service, &["spec"], "allocateLoadBalancerNodePorts", || Value::Bool(true));
         each(service, &["status", "loadBalancer", "ingress"], |point| {
             if point.str_at(&["ip"]).is_some_and(|ip| !ip.is_empty()) {
-                set_in(point, &[], "ipMode", || "VIP".into());
+                set_absent(point, &[], "ipMode", || "VIP".into());
             }
         });
     }

@@ -203,7 +203,7 @@ fn volume(volume: &mut Value) {
     network_volume(volume);
     let policy = pull_policy(volume.str_at(&["image", "reference"]).unwrap_or_default());
     set_in(volume, &["image"], "pullPolicy", || policy.into());
-    set_in(volume, &["ephemeral", "volumeClaimTemplate", "spec"], "volumeMode", || "Filesystem".into());
+    set_absent(volume, &["ephemeral", "volumeClaimTemplate", "spec"], "volumeMode", || "Filesystem".into());
 }
 
 /// Fills in the volume sources that pods and persistent volumes share.
@@ -213,16 +213,16 @@ pub fn network_volume(volume: &mut Value) {
         ("rbd", "pool", "rbd"),
         ("rbd", "user", "admin"),
         ("rbd", "keyring", "/etc/ceph/keyring"),
-        ("azureDisk", "cachingMode", "ReadWrite"),
-        ("azureDisk", "kind", "Shared"),
-        ("azureDisk", "fsType", "ext4"),
         ("scaleIO", "storageMode", "ThinProvisioned"),
         ("scaleIO", "fsType", "xfs"),
     ];
     for (source, field, text) in texts {
         set_in(volume, &[source], field, || text.into());
     }
-    set_in(volume, &["azureDisk"], "readOnly", || Value::Bool(false));
+    for (field, text) in [("cachingMode", "ReadWrite"), ("kind", "Shared"), ("fsType", "ext4")] {
+        set_absent(volume, &["azureDisk"], field, || text.into());
+    }
+    set_absent(volume, &["azureDisk"], "readOnly", || Value::Bool(false));
 }
 
 fn requests_from_limits(container: &mut Value) {

@@ -1,12 +1,16 @@
 //! What is wrong with a pod failure policy (KEP-3329).
 
-use machinery::Value;
-use machinery::field::{Error, Errors, Path};
+use machinery::field::{Error, Errors, Path, quote};
+use machinery::{Value, names};
 
-use crate::validate::one_of;
+use crate::validate::{one_of, text};
 
 const MAX_RULES: usize = 20;
 const MAX_VALUES: usize = 255;
+const MAX_CONDITIONS: usize = 20;
+const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
+const OPERATORS: [&str; 2] = ["In", "NotIn"];
+const STATUSES: [&str; 3] = ["False", "True", "Unknown"];
 
 /// What is wrong with the policy of a job's spec, if it has one.
 pub(super) fn check(spec: &Value, path: &Path) -> Errors {
@@ -26,22 +30,18 @@ fn rule(spec: &Value, rule: &Value, path: &Path) -> Errors {
     let action = rule.str_at(&["action"]).unwrap_or_default();
     let field = path.child("action");
     if action.is_empty() {
-        errors.push(Error::required(&field, "valid values: \"Count\", \"FailIndex\", \"FailJob\", \"Ignore\""));
+        errors.push(Error::required(&field, valid(&ACTIONS)));
     } else if action == "FailIndex" && spec.int_at(&["backoffLimitPerIndex"]).is_none() {
         errors.push(Error::invalid(&field, action, "requires the backoffLimitPerIndex to be set"));
     } else {
-        errors.extend(one_of(action, &["Count", "FailIndex", "FailJob", "Ignore"], &field));
+        errors.extend(one_of(action, &ACTIONS, &field));
     }
     let codes = rule.get("onExitCodes").filter(|codes| !codes.is_null());
     let conditions = rule.items_at(&["onPodConditions"]);
     if let Some(codes) = codes {
         errors.extend(exit_codes(spec, codes, &path.child("onExitCodes")));
     }
-    for (i, condition) in conditions.iter().enumerate() {
-        let status = condition.str_at(&["status"]).unwrap_or_default();
-        let field = path.child("onPodConditions").index(i).child("status");
-        errors.extend(one_of(status, &["False", "True", "Unknown"], &field));
-    }
+    errors.extend(pod_conditions(conditions, &path.child("onPodConditions")));
     match (codes.is_some(), !conditions.is_empty()) {
         (true, true) => {
             let detail = "specifying both OnExitCodes and OnPodConditions is not supported";
@@ -56,13 +56,35 @@ fn rule(spec: &Value, rule: &Value, path: &Path) -> Errors {
     errors
 }
 
+fn pod_conditions(conditions: &[Value], path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    if conditions.len() > MAX_CONDITIONS {
+        errors.push(Error::too_many(path, conditions.len(), MAX_CONDITIONS));
+    }
+    for (i, condition) in conditions.iter().enumerate() {
+        let part = |field: &str| condition.str_at(&[field]).unwrap_or_default();
+        errors.extend(text(names::is_qualified_name, part("type"), &path.index(i).child("type")));
+        let field = path.index(i).child("status");
+        match part("status") {
+            "" => errors.push(Error::required(&field, valid(&STATUSES))),
+            status => errors.extend(one_of(status, &STATUSES, &field)),
+        }
+    }
+    errors
+}
+
+/// The values that a text may have, as Go prints a list of texts.
+fn valid(values: &[&str]) -> String {
+    format!("valid values: [{}]", values.iter().map(|value| quote(value)).collect::<Vec<_>>().join(" "))
+}
+
 fn exit_codes(spec: &Value, codes: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let operator = codes.str_at(&["operator"]).unwrap_or_default();
     if operator.is_empty() {
-        errors.push(Error::required(&path.child("operator"), "valid values: \"In\", \"NotIn\""));
+        errors.push(Error::required(&path.child("operator"), valid(&OPERATORS)));
     } else {
-        errors.extend(one_of(operator, &["In", "NotIn"], &path.child("operator")));
+        errors.extend(one_of(operator, &OPERATORS, &path.child("operator")));
     }
     if let Some(name) = codes.str_at(&["containerName"]) {
         let lists = ["containers", "initContainers"];
@@ -93,4 +115,24 @@ fn exit_codes(spec: &Value, codes: &Value, path: &Path) -> Errors {
         errors.push(Error::invalid(&field, codes.get("values").cloned(), "must be ordered"));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machinery::{field, value};
+
+    #[test]
+    fn rules() {
+        let of = |rules: Value| {
+            field::aggregate(&check(&value!({"podFailurePolicy": {"rules": rules}}), &Path::new("policy")))
+        };
+        expect_test::expect![[r#"[policy.rules[0].action: Required value: valid values: ["Count" "FailIndex" "FailJob" "Ignore"], policy.rules[0].onExitCodes.operator: Required value: valid values: ["In" "NotIn"]]"#]]
+            .assert_eq(&of(value!([{"onExitCodes": {"values": [1]}}])));
+        expect_test::expect![[r#"[policy.rules[0].onPodConditions[0].type: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]'), policy.rules[0].onPodConditions[0].status: Required value: valid values: ["False" "True" "Unknown"]]"#]]
+            .assert_eq(&of(value!([{"action": "Count", "onPodConditions": [{"type": "a b"}]}])));
+        let many = Value::Array(vec![value!({"type": "A", "status": "True"}); 21]);
+        expect_test::expect!["policy.rules[0].onPodConditions: Too many: 21: must have at most 20 items"]
+            .assert_eq(&of(value!([{"action": "Count", "onPodConditions": many}])));
+    }
 }

@@ -16,16 +16,24 @@ const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// What is wrong with the annotations of a pod or template.
 pub(crate) fn check(pod: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    for (key, profile) in sorted(meta::annotations(pod)) {
-        let profile = profile.as_str().unwrap_or_default();
-        if let Some(container) = key.strip_prefix(APP_ARMOR) {
-            errors.extend(app_armor(pod, container, profile, &path.key(key)));
-        } else if key == SECCOMP_POD || key.starts_with(SECCOMP_CONTAINER) {
-            errors.extend(seccomp(profile, &path.child(key)));
-        } else if key == DELETION_COST && !is_cost(profile) {
-            let detail = "must be a 32bit integer";
-            errors.push(Error::invalid(&path.key(key), profile, detail));
-        }
+    let annotation = |key: &str| meta::annotation(pod, key);
+    let bound = pod.str_at(&["spec", "nodeName"]).is_some_and(|name| !name.is_empty());
+    if let Some(mirror) = annotation(MIRROR).filter(|_| !bound) {
+        let detail = "must set spec.nodeName if mirror pod annotation is set";
+        errors.push(Error::invalid(&path.key(MIRROR), mirror, detail));
+    }
+    if let Some(cost) = annotation(DELETION_COST).filter(|cost| !is_cost(cost)) {
+        errors.push(Error::invalid(&path.key(DELETION_COST), cost, "must be a 32bit integer"));
+    }
+    errors.extend(annotation(SECCOMP_POD).into_iter().flat_map(|profile| seccomp(profile, &path.child(SECCOMP_POD))));
+    let all = sorted(meta::annotations(pod));
+    let profiles = || all.iter().map(|(key, profile)| (*key, profile.as_str().unwrap_or_default()));
+    for (key, profile) in profiles().filter(|(key, _)| key.starts_with(SECCOMP_CONTAINER)) {
+        errors.extend(seccomp(profile, &path.child(key)));
+    }
+    for (key, profile) in profiles() {
+        let Some(container) = key.strip_prefix(APP_ARMOR) else { continue };
+        errors.extend(app_armor(pod, container, profile, &path.key(key)));
     }
     errors
 }

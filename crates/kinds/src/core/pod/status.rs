@@ -45,6 +45,7 @@ pub(super) fn validate(new: &Value, old: &Value) -> Errors {
     errors.extend(crate::strategy::immutable(class(new).as_ref(), class(old).as_ref(), &path.child("qosClass")));
     errors.extend(transitions::check(new, old, &path));
     errors.extend(claims(new, &path.child("resourceClaimStatuses")));
+    errors.extend(extended_claim(new, &path.child("extendedResourceClaimStatus")));
     errors.extend(addresses(new.items_at(&["status", "podIPs"]), &path.child("podIPs")));
     errors.extend(host_addresses(new, &path.child("hostIPs")));
     errors.extend(container_status::users(new, &path));
@@ -107,7 +108,50 @@ fn claims(pod: &Value, path: &Path) -> Errors {
     errors
 }
 
-/// At most one address of each family, none twice.
+/// The claim that stands for extended resources says which request of it serves which container (KEP-5004).
+fn extended_claim(pod: &Value, path: &Path) -> Errors {
+    let status = pod.at(&["status", "extendedResourceClaimStatus"]).filter(|status| !status.is_null());
+    let Some(status) = status else { return Errors::new() };
+    let mappings = status.items_at(&["requestMappings"]);
+    let field = path.child("requestMappings");
+    let mut errors = Errors::new();
+    if mappings.is_empty() {
+        errors.push(Error::required(&field, "at least one request mapping is required"));
+    }
+    for (i, mapping) in mappings.iter().enumerate() {
+        let item = field.index(i);
+        errors.extend(served(pod, mapping, &item));
+        // Upstream's path leaves the mapping out.
+        let request = mapping.str_at(&["requestName"]).unwrap_or_default();
+        errors.extend(text(names::is_dns1123_label, request, &path.child("requestName")));
+        if mappings[..i].contains(mapping) {
+            for field in ["containerName", "resourceName", "requestName"] {
+                errors.push(Error::duplicate(&item.child(field), mapping.str_at(&[field]).unwrap_or_default()));
+            }
+        }
+    }
+    let field = path.child("resourceClaimName");
+    match status.str_at(&["resourceClaimName"]).unwrap_or_default() {
+        "" => errors.push(Error::required(&field, "")),
+        claim => errors.extend(text(names::is_dns1123_subdomain, claim, &field)),
+    }
+    errors
+}
+
+/// The container is one of the pod's and asks for the resource.
+fn served(pod: &Value, mapping: &Value, path: &Path) -> Option<Error> {
+    let [container, resource] = ["containerName", "resourceName"].map(|f| mapping.str_at(&[f]).unwrap_or_default());
+    let mut all = ["containers", "initContainers"].into_iter().flat_map(|list| pod.items_at(&["spec", list]));
+    let Some(found) = all.find(|one| one.str_at(&["name"]) == Some(container)) else {
+        let detail = "must match the name of an entry in spec.initContainers.name or spec.containers.name";
+        return Some(Error::invalid(&path.child("containerName"), container, detail));
+    };
+    let detail = "must match the extended resource name of an entry in spec.initContainers.resources.requests or spec.containers.resources.requests";
+    let asks = found.at(&["resources", "requests", resource]).is_some();
+    (!asks).then(|| Error::invalid(&path.child("resourceName"), resource, detail))
+}
+
+/// At most one address of each family.
 fn addresses(all: &[Value], path: &Path) -> Errors {
     let address = |item: &Value| item.str_at(&["ip"]).unwrap_or_default().to_owned();
     let texts: Vec<String> = all.iter().map(address).collect();
@@ -115,14 +159,16 @@ fn addresses(all: &[Value], path: &Path) -> Errors {
     if all.len() < 2 {
         return errors;
     }
+    let unreadable = texts.iter().position(|text| names::parse_ip(text).is_none());
+    if let Some(i) = unreadable {
+        let detail = format!("failed to check for dual stack with error:invalid IP[{i}]: {}", texts[i]);
+        errors.push(Error::internal(path, detail));
+    }
     let four: Vec<bool> = texts.iter().filter_map(|text| Some(names::parse_ip(text)?.is_ipv4())).collect();
     if all.len() > 2 || (four != [true, false] && four != [false, true]) {
         let shown = all.iter().map(|item| value!({"IP": (address(item))})).collect();
         let detail = "may specify no more than one IP for each IP family";
         errors.push(Error::invalid(path, Value::Array(shown), detail));
-    }
-    for (i, text) in texts.iter().enumerate().filter(|(i, text)| texts[..*i].contains(text)) {
-        errors.push(Error::duplicate(&path.index(i), value!({"IP": (text.as_str())})));
     }
     errors
 }
@@ -166,7 +212,7 @@ mod tests {
     #[test]
     fn one_address_a_family() {
         let pod = value!({"status": {"hostIP": "10.0.0.9", "hostIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.1"}]}});
-        expect_test::expect![[r#"[status.hostIPs[0].ip: Invalid value: "10.0.0.1": must be equal to `hostIP`, status.hostIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"10.0.0.1"}]: may specify no more than one IP for each IP family, status.hostIPs[1]: Duplicate value: {"IP":"10.0.0.1"}]"#]]
+        expect_test::expect![[r#"[status.hostIPs[0].ip: Invalid value: "10.0.0.1": must be equal to `hostIP`, status.hostIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"10.0.0.1"}]: may specify no more than one IP for each IP family]"#]]
             .assert_eq(&field::aggregate(&validate(&pod, &pod)));
     }
 }

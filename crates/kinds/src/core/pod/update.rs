@@ -9,10 +9,10 @@ use crate::pod_spec::check;
 use crate::validate::diff::unified;
 
 mod gated;
+pub(super) mod resize;
 
 /// Says that the pod only mirrors one that a kubelet has by itself.
 const MIRROR: &str = "kubernetes.io/config.mirror";
-const ONLY_CPU_AND_MEMORY: &str = "only cpu and memory resources are mutable";
 
 const FIXED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
@@ -158,123 +158,9 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value) -> Errors {
     errors
 }
 
-/// Only resources change through their door: of what is written the rest is dropped.
-pub(super) fn prepare_resize(new: &mut Value, old: &Value, _: &Context<'_>) {
-    let asked = std::mem::replace(new, old.clone());
-    meta::set_resource_version(new, meta::resource_version(&asked));
-    for list in ["containers", "initContainers"] {
-        let containers = new.at_mut(&["spec", list]).and_then(Value::as_array_mut);
-        for container in containers.into_iter().flatten() {
-            let name = container.get("name").cloned();
-            let wish = asked.items_at(&["spec", list]).iter().find(|wish| wish.get("name") == name.as_ref());
-            for field in ["resources", "resizePolicy"] {
-                wish.into_iter().for_each(|wish| keep(container, wish, &[field]));
-            }
-        }
-    }
-    bump(new, old);
-}
-
-/// Only CPU and memory of containers change, and the pod keeps its class.
-pub(super) fn validate_resize(new: &Value, old: &Value) -> Errors {
-    let path = Path::new("spec");
-    let mut errors = super::metadata_and_spec(new);
-    if meta::annotation(old, MIRROR).is_some() {
-        return vec![Error::forbidden(&whole(), "static pods cannot be resized")];
-    }
-    if old.str_at(&["spec", "os", "name"]) == Some("windows") {
-        return vec![Error::forbidden(&whole(), "windows pods cannot be resized")];
-    }
-    if super::qos_class(&spec(new)) != super::qos_class(&spec(old)) {
-        let class = new.str_at(&["status", "qosClass"]).unwrap_or_default();
-        errors.push(Error::invalid(&path, class, "Pod QOS Class may not change as a result of resizing"));
-    }
-    if !node_can_resize(old) {
-        errors.push(Error::forbidden(&path, "Pod running on node without support for resize"));
-    }
-    for list in ["initContainers", "containers"] {
-        let before = old.items_at(&["spec", list]);
-        for (i, (after, before)) in new.items_at(&["spec", list]).iter().zip(before).enumerate() {
-            if list == "containers" || crate::pod_spec::is_sidecar(before) {
-                errors.extend(nothing_removed(after, before, &path.child(list).index(i).child("resources")));
-            }
-        }
-    }
-    errors.extend(only_cpu_and_memory(new, old, &path));
-    if errors.is_empty() && without_resources(new, false) != without_resources(old, false) {
-        errors.push(Error::forbidden(&path, ONLY_CPU_AND_MEMORY));
-    }
-    errors
-}
-
-/// A kubelet that says nothing of its containers' resources is too old; one that runs none may be new enough.
-fn node_can_resize(pod: &Value) -> bool {
-    let mut running = pod
-        .items_at(&["status", "containerStatuses"])
-        .iter()
-        .filter(|status| status.at(&["state", "running"]).is_some_and(|running| !running.is_null()));
-    running.next().is_none_or(|status| status.get("resources").is_some_and(|resources| !resources.is_null()))
-}
-
-fn nothing_removed(after: &Value, before: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    for (list, detail) in
-        [("requests", "resource requests cannot be removed"), ("limits", "resource limits cannot be removed")]
-    {
-        let [after, before] = [after, before].map(|container| crate::pod_spec::amounts(container, list));
-        if before.keys().any(|name| !after.contains_key(name)) {
-            errors.push(Error::forbidden(&path.child(list), detail));
-        }
-    }
-    errors
-}
-
-fn only_cpu_and_memory(new: &Value, old: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    for list in ["containers", "initContainers"] {
-        let [after, before] = [new, old].map(|pod| without_resources(pod, false).items_at(&[list]).to_vec());
-        let [whole_after, whole_before] = [new, old].map(|pod| pod.items_at(&["spec", list]));
-        for (i, (after, before)) in after.iter().zip(&before).enumerate() {
-            let sidecar = crate::pod_spec::is_sidecar(before);
-            let detail = match list {
-                "containers" => ONLY_CPU_AND_MEMORY,
-                _ if sidecar => "only cpu and memory resources for sidecar containers are mutable",
-                _ => "resources for non-sidecar init containers are immutable",
-            };
-            let fixed = list == "initContainers" && !sidecar;
-            let changed = if fixed { whole_after.get(i) != whole_before.get(i) } else { after != before };
-            errors.extend(changed.then(|| Error::forbidden(path, detail)));
-        }
-    }
-    errors
-}
-
 /// The place of an error that is about the whole object.
 fn whole() -> Path {
     Path::default().key("")
-}
-
-/// The spec without the CPU and memory of its containers, or without any of their resources.
-fn without_resources(pod: &Value, all: bool) -> Value {
-    let mut spec = spec(pod);
-    for list in ["containers", "initContainers"] {
-        let containers = spec.get_mut(list).and_then(Value::as_array_mut);
-        for container in containers.into_iter().flatten() {
-            if all {
-                container.remove_at(&["resources"]);
-                continue;
-            }
-            for list in ["limits", "requests"] {
-                let amounts = container.at_mut(&["resources", list]).and_then(Value::as_object_mut);
-                let Some(amounts) = amounts else { continue };
-                amounts.retain(|name, _| !matches!(name, "cpu" | "memory"));
-                if amounts.is_empty() {
-                    container.remove_at(&["resources", list]);
-                }
-            }
-        }
-    }
-    spec
 }
 
 fn bump(new: &mut Value, old: &Value) {

@@ -57,12 +57,11 @@ pub(super) fn status(service: &Value) -> Errors {
         if let Some(address) = field("ip") {
             errors.extend(ip(address, &path.child("ip")));
         }
-        if let Some(mode) = field("ipMode") {
-            if field("ip").is_none() {
-                let detail = "may not be specified when `ip` is not set";
-                errors.push(Error::forbidden(&path.child("ipMode"), detail));
-            }
-            errors.extend(one_of(mode, &["Proxy", "VIP"], &path.child("ipMode")));
+        let mode_path = path.child("ipMode");
+        match (point.str_at(&["ipMode"]), field("ip")) {
+            (Some(_), None) => errors.push(Error::forbidden(&mode_path, "may not be specified when `ip` is not set")),
+            (Some(mode), Some(_)) => errors.extend(one_of(mode, &["Proxy", "VIP"], &mode_path)),
+            (None, _) => {}
         }
         if let Some(host) = field("hostname") {
             errors.extend(text(names::is_dns1123_subdomain, host, &path.child("hostname")));

@@ -67,8 +67,9 @@ fn initial(spec: &Value, volumes: &[&Value], path: &Path) -> Errors {
         } else if !container.items_at(&["restartPolicyRules"]).is_empty() {
             errors.push(Error::required(&item.child("restartPolicy"), NO_RESTART_POLICY));
         }
-        let earlier: Vec<Value> = spec.items_at(&["containers"]).iter().chain(&all[..i]).cloned().collect();
-        errors.extend(duplicate_name(container, &earlier, &item));
+        // One without a name is not the same as another init container without one.
+        let earlier = all[..i].iter().filter(|other| filled(other, "name").is_some());
+        errors.extend(duplicate_name(container, spec.items_at(&["containers"]).iter().chain(earlier), &item));
         // Init containers run one after another: each for itself, and so upstream always names the first.
         errors.extend(host_port_conflicts(std::slice::from_ref(container), path));
         if is_sidecar(container) {
@@ -132,8 +133,7 @@ fn ephemeral(spec: &Value, volumes: &[&Value], path: &Path) -> Errors {
         errors.extend(common(container, spec, volumes, &path));
         errors.extend(image_without_space(container, &path));
         let others = spec.items_at(&["containers"]).iter().chain(spec.items_at(&["initContainers"]));
-        let taken: Vec<Value> = others.clone().chain(&all[..i]).cloned().collect();
-        errors.extend(duplicate_name(container, &taken, &path));
+        errors.extend(duplicate_name(container, others.clone().chain(&all[..i]), &path));
         let target = filled(container, "targetContainerName");
         let known = |name: &str| others.clone().any(|other| other.str_at(&["name"]) == Some(name));
         if let Some(target) = target.filter(|target| !known(target)) {
@@ -238,10 +238,11 @@ fn resize_policies(container: &Value, spec: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn duplicate_name(container: &Value, others: &[Value], path: &Path) -> Option<Error> {
-    let name = filled(container, "name")?;
-    let taken = others.iter().any(|other| other.str_at(&["name"]) == Some(name));
-    taken.then(|| Error::duplicate(&path.child("name"), name))
+fn duplicate_name<'a>(container: &Value, others: impl IntoIterator<Item = &'a Value>, path: &Path) -> Option<Error> {
+    let name = |container: &'a Value| container.str_at(&["name"]).unwrap_or_default();
+    let own = container.str_at(&["name"]).unwrap_or_default();
+    let taken = others.into_iter().any(|other| name(other) == own);
+    taken.then(|| Error::duplicate(&path.child("name"), own))
 }
 
 fn ports(all: &[Value], path: &Path) -> Errors {

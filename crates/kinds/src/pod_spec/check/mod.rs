@@ -179,13 +179,13 @@ fn host_aliases(aliases: &[Value], path: &Path) -> Errors {
 
 fn classes(spec: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    for field in ["priorityClassName", "runtimeClassName"] {
-        let value = filled(spec, field);
-        errors.extend(
-            value
-                .into_iter()
-                .flat_map(|v| text(names::is_dns1123_subdomain, v, &path.child(field)).collect::<Errors>()),
-        );
+    let classes = [
+        ("priorityClassName", filled(spec, "priorityClassName")),
+        ("runtimeClassName", spec.str_at(&["runtimeClassName"])),
+    ];
+    for (field, class) in classes {
+        let field = path.child(field);
+        errors.extend(class.into_iter().flat_map(|c| text(names::is_dns1123_subdomain, c, &field).collect::<Errors>()));
     }
     let (policy, field) = (spec.str_at(&["preemptionPolicy"]), path.child("preemptionPolicy"));
     match policy {

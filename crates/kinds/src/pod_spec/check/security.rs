@@ -7,8 +7,9 @@ use machinery::{Value, names, value};
 use regex::Regex;
 
 use super::containers::local_path as local_path_of;
-use super::{filled, windows};
+use super::windows;
 use crate::go_shape::shown;
+use crate::pod_spec::default::CONTAINER_LISTS;
 use crate::validate::one_of;
 
 const CONTEXT: &str = "io.k8s.api.core.v1.SecurityContext";
@@ -38,14 +39,14 @@ pub(super) fn pod(spec: &Value, spec_path: &Path) -> Errors {
         errors.push(Error::invalid(&path.child("shareProcessNamespace"), true, detail));
     }
     errors.extend(sysctls(spec, context.items_at(&["sysctls"]), &path.child("sysctls")));
-    let policy = filled(context, "fsGroupChangePolicy");
+    let policy = context.str_at(&["fsGroupChangePolicy"]);
     errors.extend(policy.and_then(|p| one_of(p, &["Always", "OnRootMismatch"], &path.child("fsGroupChangePolicy"))));
     errors.extend(seccomp_profile(context, &path));
     errors.extend(windows::options(context, &path));
     errors.extend(app_armor_profile(context, &path));
-    let policy = filled(context, "supplementalGroupsPolicy");
+    let policy = context.str_at(&["supplementalGroupsPolicy"]);
     errors.extend(policy.and_then(|p| one_of(p, &["Merge", "Strict"], &path.child("supplementalGroupsPolicy"))));
-    let policy = filled(context, "seLinuxChangePolicy");
+    let policy = context.str_at(&["seLinuxChangePolicy"]);
     errors.extend(policy.and_then(|p| one_of(p, &["MountOption", "Recursive"], &path.child("seLinuxChangePolicy"))));
     errors
 }
@@ -56,7 +57,7 @@ pub(super) fn container(context: Option<&Value>, spec: &Value, path: &Path) -> E
     let Some(context) = context.filter(|context| !context.is_null()) else { return errors };
     errors.extend(user(context, "runAsUser", path));
     errors.extend(user(context, "runAsGroup", path));
-    let mount = filled(context, "procMount");
+    let mount = context.str_at(&["procMount"]);
     errors.extend(mount.and_then(|m| one_of(m, &["Default", "Unmasked"], &path.child("procMount"))));
     if mount == Some("Unmasked") && spec.bool_at(&["hostUsers"]) != Some(false) {
         let detail = "`hostUsers` must be false to use `Unmasked`";
@@ -85,8 +86,17 @@ pub(super) fn host_users(spec: &Value, path: &Path) -> Errors {
         return Errors::new();
     }
     let shared = [("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")];
+    let detail = "when `hostUsers` is false";
     let used = shared.into_iter().filter(|(field, _)| spec.bool_at(&[field]) == Some(true));
-    used.map(|(_, name)| Error::forbidden(&path.child(name), "when `hostUsers` is false")).collect()
+    let mut errors: Errors = used.map(|(_, name)| Error::forbidden(&path.child(name), detail)).collect();
+    // Owners of devices cannot be mapped.
+    for list in CONTAINER_LISTS {
+        let devices = |container: &Value| !container.items_at(&["volumeDevices"]).is_empty();
+        for (i, _) in spec.items_at(&[list]).iter().enumerate().filter(|(_, container)| devices(container)) {
+            errors.push(Error::forbidden(&path.child(list).index(i).child("volumeDevices"), detail));
+        }
+    }
+    errors
 }
 
 fn user(context: &Value, field: &str, path: &Path) -> Errors {
@@ -127,6 +137,7 @@ fn host_sysctl(spec: &Value, name: &str, path: &Path) -> Option<Error> {
     };
     Some(Error::invalid(path, name, format!("may not be specified when '{field}' is true")))
 }
+
 /// Which system calls are let through.
 fn seccomp_profile(context: &Value, path: &Path) -> Errors {
     let Some(profile) = context.get("seccompProfile").filter(|profile| !profile.is_null()) else {

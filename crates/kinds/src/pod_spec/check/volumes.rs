@@ -9,7 +9,7 @@ use super::{env, filled};
 use crate::pod_spec::quantity;
 use crate::validate::metadata::{annotations, labels};
 use crate::validate::selector::label_selector;
-use crate::validate::{csi_driver_name, one_of, required, text};
+use crate::validate::{csi_driver_name, is_zero, one_of, required, text};
 
 /// The sources in the order of the checks: the first one that is there is looked at, the others are too many.
 const ORDER: [&str; 30] = [
@@ -51,6 +51,22 @@ const MAX_INITIATOR_BYTES: usize = 64;
 /// What a projected volume may be made of.
 const PROJECTED: [&str; 6] =
     ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"];
+/// What a claim made for a pod cannot bring: its name and life follow the pod's.
+const CLAIM_METADATA: [&str; 13] = [
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 
@@ -398,6 +414,17 @@ fn ephemeral(source: &Value, path: &Path) -> Errors {
     let metadata = path.child("metadata");
     let mut errors = annotations(meta::annotations(template), &metadata.child("annotations"));
     errors.extend(labels(meta::labels(template), &metadata.child("labels")));
+    let given = |field: &&&str| match template.at(&["metadata", field]) {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(number @ Value::Int(_)) => !is_zero(Some(number)),
+        Some(_) => true,
+    };
+    let others = CLAIM_METADATA.iter().filter(given);
+    errors.extend(others.map(|field| {
+        let shown = if *field == "uid" { "uID" } else { field };
+        Error::forbidden(&metadata.child(shown), "cannot be set")
+    }));
     let spec = template.get("spec").unwrap_or(&Value::Null);
     errors.extend(crate::core::persistent_volume_claim::claim_spec(spec, &path.child("spec")));
     errors
