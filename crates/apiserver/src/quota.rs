@@ -104,7 +104,8 @@ fn plan<'q>(
         let amount = more.entry(name).or_default();
         *amount = *amount - before;
     }
-    more.retain(|_, amount| !amount.is_zero());
+    // What becomes less is left to the quota controller, also where the quota allows less by now than is used.
+    more.retain(|_, amount| amount.sign() > 0);
     let charges =
         concerned.into_iter().map(|(stored, hard)| charged(&stored.object, &hard, &more).map(|c| (stored, c)));
     let charges: Vec<_> = charges.collect::<Result<_, _>>()?;

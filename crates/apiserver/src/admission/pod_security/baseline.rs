@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use machinery::field::quote;
 use machinery::{Object, Value};
 
-use super::pod::{Pod, Violation, distinct, listed, name, plural, quoted, security, setters};
+use super::pod::{Pod, Violation, distinct, kind, listed, name, plural, quoted, security, setters};
 use super::policy::Version;
 
 const CAPABILITIES: &[&str] = &[
@@ -46,23 +47,27 @@ fn violation(reason: &'static str, detail: String) -> Option<Violation> {
 }
 
 pub(super) fn app_armor(pod: Pod<'_>, _: Version) -> Option<Violation> {
-    let kind = |value: &Value| !matches!(value.as_str(), Some("RuntimeDefault" | "Localhost"));
-    let path = ["appArmorProfile", "type"];
-    let own = pod.security(&path).filter(|value| kind(value));
-    let bad = |container: &Value| security(container, &path).is_some_and(kind);
-    let containers = pod.containers_where(bad);
-    let annotated: Vec<(&str, &str)> = pod
+    let wrong = |profile: &Value| !matches!(kind(profile), "RuntimeDefault" | "Localhost");
+    let path = ["appArmorProfile"];
+    let own = pod.security(&path).filter(|profile| wrong(profile));
+    let containers = pod.containers_where(|c| security(c, &path).is_some_and(wrong));
+    let mut annotated: Vec<String> = pod
         .annotations
         .into_iter()
         .flat_map(Object::iter)
         .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
         .filter(|(key, value)| key.starts_with(APP_ARMOR_ANNOTATION) && !is_good_annotation(value))
+        .map(|(key, value)| format!("{key}={}", quote(value)))
         .collect();
+    annotated.sort();
     let mut who = setters(own.is_some(), &containers);
-    who.extend(annotated.iter().map(|(key, _)| format!("annotation {key}")));
-    let values = pod.containers().filter(|c| bad(c)).filter_map(|c| security(c, &path)).chain(own);
-    let values = distinct(values.filter_map(Value::as_str).chain(annotated.iter().map(|(_, value)| *value)));
-    let reason = if who.len() == 1 { "forbidden AppArmor profile" } else { "forbidden AppArmor profiles" };
+    if !annotated.is_empty() {
+        who.push(plural("annotation", annotated.len()));
+    }
+    let profiles = pod.containers().filter_map(|c| security(c, &path)).filter(|profile| wrong(profile)).chain(own);
+    let mut values = distinct(profiles.map(kind));
+    values.extend(annotated.iter().map(String::as_str));
+    let reason = if values.len() == 1 { "forbidden AppArmor profile" } else { "forbidden AppArmor profiles" };
     let detail = format!("{} must not set AppArmor profile type to {}", who.join(" and "), quoted(&values));
     if who.is_empty() { None } else { violation(reason, detail) }
 }
@@ -125,9 +130,9 @@ pub(super) fn host_probes(pod: Pod<'_>, version: Version) -> Option<Violation> {
         let hosts = probes.chain(hooks).flat_map(|handler| {
             ["httpGet", "tcpSocket"].into_iter().filter_map(move |kind| handler.str_at(&[kind, "host"]))
         });
-        hosts.filter(|host| !["", "127.0.0.1", "::1"].contains(host)).map(str::to_owned).collect()
+        hosts.filter(|host| !host.is_empty()).map(str::to_owned).collect()
     };
-    let containers = pod.containers_where(|container| !hosts(container).is_empty());
+    let containers = distinct(pod.containers_where(|container| !hosts(container).is_empty()));
     if containers.is_empty() || !version.has(34) {
         return None;
     }
@@ -206,7 +211,7 @@ fn annotated_seccomp(pod: Pod<'_>) -> Option<Violation> {
     let keys: BTreeSet<String> = keys.chain([format!("{SECCOMP_ANNOTATION}pod")]).collect();
     let set = |key: &String| Some((key.clone(), pod.annotations?.get(key)?.as_str()?));
     let bad = keys.iter().filter_map(set).filter(|(_, profile)| !good(profile));
-    let bad: Vec<String> = bad.map(|(key, profile)| format!("{key}={}", machinery::field::quote(profile))).collect();
+    let bad: Vec<String> = bad.map(|(key, profile)| format!("{key}={}", quote(profile))).collect();
     let detail = format!("forbidden {} {}", plural("annotation", bad.len()), bad.join(", "));
     if bad.is_empty() { None } else { violation("seccompProfile", detail) }
 }

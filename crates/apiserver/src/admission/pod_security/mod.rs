@@ -49,13 +49,14 @@ const RESTRICTED: &[Check] = &[
     baseline::host_ports,
     baseline::host_probes,
     baseline::privileged,
-    restricted::proc_mount,
+    restricted::default_proc_mount,
     baseline::selinux,
     restricted::default_seccomp,
     baseline::sysctls,
     baseline::windows_host_process,
     restricted::privilege_escalation,
     restricted::capabilities,
+    restricted::proc_mount,
     restricted::volumes,
     restricted::non_root,
     restricted::root_user,
@@ -288,7 +289,8 @@ mod tests {
                 value!({"securityContext": {"seccompProfile": {"type": "Unconfined"}, "appArmorProfile": {"type": "Unconfined"}}}),
             ),
             baseline(with_container(value!({"procMount": "Unmasked"}))),
-            baseline(value!({"containers": [{"name": "c", "livenessProbe": {"httpGet": {"host": "10.0.0.1"}}}]})),
+            baseline(value!({"containers": [{"name": "c", "livenessProbe": {"httpGet": {"host": "127.0.0.1"}}}]})),
+            baseline(with_container(value!({"appArmorProfile": {"type": "Unconfined"}, "seccompProfile": {}}))),
         ];
         expect_test::expect![[r#"
             fine
@@ -300,7 +302,8 @@ mod tests {
             violates PodSecurity "baseline:latest": seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: type "odd_t"; user may not be set), forbidden sysctls (kernel.msgmax)
             violates PodSecurity "baseline:latest": forbidden AppArmor profile (pod must not set AppArmor profile type to "Unconfined"), seccompProfile (pod must not set securityContext.seccompProfile.type to "Unconfined")
             violates PodSecurity "baseline:latest": procMount (container "c" must not set securityContext.procMount to "Unmasked")
-            violates PodSecurity "baseline:latest": probe or lifecycle host (container "c" uses probe or lifecycle host "10.0.0.1")"#]].assert_eq(&shown.join("\n"));
+            violates PodSecurity "baseline:latest": probe or lifecycle host (container "c" uses probe or lifecycle host "127.0.0.1")
+            violates PodSecurity "baseline:latest": forbidden AppArmor profile (container "c" must not set AppArmor profile type to "Unconfined"), seccompProfile (container "c" must not set securityContext.seccompProfile.type to "")"#]].assert_eq(&shown.join("\n"));
     }
 
     #[test]
@@ -315,6 +318,7 @@ mod tests {
         let shown = [
             restricted(with_container(good())),
             restricted(value!({"containers": [{"name": "c"}]})),
+            restricted(with_container(value!({"procMount": "Unmasked", "capabilities": {}}))),
             restricted(
                 value!({"volumes": [{"name": "v", "nfs": {}}], "securityContext": {"runAsUser": 0, "runAsNonRoot": false}}),
             ),
@@ -323,6 +327,7 @@ mod tests {
         expect_test::expect![[r#"
             fine
             violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")
+            violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), procMount (container "c" must not set securityContext.procMount to "Unmasked"), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")
             violates PodSecurity "restricted:latest": restricted volume types (volume "v" uses restricted volume type "nfs"), runAsNonRoot != true (pod must not set securityContext.runAsNonRoot=false), runAsUser=0 (pod must not set runAsUser=0)
             warning: would violate PodSecurity "restricted:v1.21": allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")"#]].assert_eq(&shown.join("\n"));
     }

@@ -1,6 +1,5 @@
 //! A pod as the checks see it, and the words that their messages share.
 
-use machinery::field::quote;
 use machinery::{Object, Value};
 
 /// A pod, or the template of one.
@@ -58,6 +57,11 @@ pub(super) fn name(object: &Value) -> &str {
     object.str_at(&["name"]).unwrap_or_default()
 }
 
+/// The type of a profile.
+pub(super) fn kind(profile: &Value) -> &str {
+    profile.str_at(&["type"]).unwrap_or_default()
+}
+
 /// `container "a"`, `containers "a", "b"`.
 pub(super) fn listed(noun: &str, names: &[&str]) -> String {
     format!("{} {}", plural(noun, names.len()), quoted(names))
@@ -68,7 +72,7 @@ pub(super) fn plural(noun: &str, count: usize) -> String {
 }
 
 pub(super) fn quoted(texts: &[&str]) -> String {
-    texts.iter().map(|text| quote(text)).collect::<Vec<_>>().join(", ")
+    texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ")
 }
 
 /// Sorted, each once.

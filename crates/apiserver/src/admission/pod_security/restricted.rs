@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use machinery::{Object, Value};
 
-use super::pod::{Pod, Violation, distinct, listed, name, plural, quoted, security, setters};
+use super::pod::{Pod, Violation, distinct, kind, listed, name, plural, quoted, security, setters};
 use super::policy::Version;
 
 /// Volume types that are no door to the node.
@@ -20,7 +20,7 @@ const VOLUMES: &[&str] = &[
     "projected",
     "secret",
 ];
-const SECCOMP: [&str; 2] = ["seccompProfile", "type"];
+const SECCOMP: [&str; 1] = ["seccompProfile"];
 
 fn violation(reason: &'static str, detail: String) -> Option<Violation> {
     Some(Violation { reason, detail })
@@ -78,9 +78,12 @@ pub(super) fn capabilities(pod: Pod<'_>, version: Version) -> Option<Violation> 
 
 pub(super) fn volumes(pod: Pod<'_>, _: Version) -> Option<Violation> {
     let kind = |volume: &'_ Value| -> Option<String> {
+        if VOLUMES.iter().any(|field| volume.get(field).is_some_and(|source| !source.is_null())) {
+            return None;
+        }
         let sources = volume.as_object().into_iter().flat_map(Object::iter);
         let source = sources.filter(|(field, value)| *field != "name" && !value.is_null()).map(|(field, _)| field);
-        source.into_iter().find(|field| !VOLUMES.contains(&field.as_str())).map(ToString::to_string)
+        source.into_iter().next().map(ToString::to_string)
     };
     let names: Vec<&str> = pod.volumes().iter().filter(|volume| kind(volume).is_some()).map(name).collect();
     let kinds: BTreeSet<String> = pod.volumes().iter().filter_map(kind).collect();
@@ -95,9 +98,14 @@ pub(super) fn volumes(pod: Pod<'_>, _: Version) -> Option<Violation> {
     if names.is_empty() { None } else { violation("restricted volume types", detail) }
 }
 
+/// Before 1.35 the level asked no more than baseline.
+pub(super) fn default_proc_mount(pod: Pod<'_>, version: Version) -> Option<Violation> {
+    if version.has(35) { None } else { super::baseline::proc_mount(pod, version) }
+}
+
 /// Without the exception that baseline makes for pods with users of their own.
-pub(super) fn proc_mount(pod: Pod<'_>, _: Version) -> Option<Violation> {
-    super::baseline::masked_proc_mount(pod)
+pub(super) fn proc_mount(pod: Pod<'_>, version: Version) -> Option<Violation> {
+    if version.has(35) { super::baseline::masked_proc_mount(pod) } else { None }
 }
 
 /// Since 1.35 pods with users of their own may be root: that is nobody outside (KEP-127).
@@ -154,12 +162,12 @@ pub(super) fn seccomp(pod: Pod<'_>, version: Version) -> Option<Violation> {
 
 /// What both levels forbid: to switch the filter off.
 pub(super) fn bad_seccomp(pod: Pod<'_>) -> Option<Violation> {
-    let bad = |value: &Value| !matches!(value.as_str(), Some("RuntimeDefault" | "Localhost"));
+    let bad = |profile: &Value| !matches!(kind(profile), "RuntimeDefault" | "Localhost");
     let own = pod.security(&SECCOMP).filter(|value| bad(value));
     let containers = pod.containers_where(|c| security(c, &SECCOMP).is_some_and(bad));
     let who = setters(own.is_some(), &containers);
     let values = own.into_iter().chain(pod.containers().filter_map(|c| security(c, &SECCOMP)).filter(|v| bad(v)));
-    let values = distinct(values.filter_map(Value::as_str));
+    let values = distinct(values.map(kind));
     let detail =
         format!("{} must not set securityContext.seccompProfile.type to {}", who.join(" and "), quoted(&values));
     if who.is_empty() { None } else { violation("seccompProfile", detail) }
