@@ -4,7 +4,7 @@
 //! the API's: fields have Go's names, absent pointers, lists and maps are `null`, absent texts and numbers are zero.
 
 use machinery::schema::{Field, Kind, Message, Type, message};
-use machinery::{Object, Value};
+use machinery::{Object, Value, value};
 
 /// The value of the message `name` as messages show it.
 #[must_use]
@@ -103,11 +103,80 @@ fn of_message(message: &Message, value: Option<&Value>) -> Value {
         return value.cloned().unwrap_or_else(Value::object);
     }
     let mut object = Object::new();
-    for field in &message.fields {
+    let mut push = |name: String, field: &Field| {
         let value = value.and_then(|value| value.get(&field.name)).filter(|value| !value.is_null());
-        object.push(go_name(message, field), of_field(field, value));
+        object.push(name, of_field(field, value));
+    };
+    if message.name == machinery::schema::JSON_SCHEMA {
+        for (go, json) in SCHEMA_FIELDS {
+            message.field(json).into_iter().for_each(|field| push(go.to_owned(), field));
+        }
+    } else {
+        message.fields.iter().for_each(|field| push(go_name(message, field), field));
     }
     Value::Object(object)
+}
+
+/// The fields of a schema in the order of the server's memory: their names there and in JSON.
+const SCHEMA_FIELDS: [(&str, &str); 44] = [
+    ("ID", "id"),
+    ("Schema", "$schema"),
+    ("Ref", "$ref"),
+    ("Description", "description"),
+    ("Type", "type"),
+    ("Nullable", "nullable"),
+    ("Format", "format"),
+    ("Title", "title"),
+    ("Default", "default"),
+    ("Maximum", "maximum"),
+    ("ExclusiveMaximum", "exclusiveMaximum"),
+    ("Minimum", "minimum"),
+    ("ExclusiveMinimum", "exclusiveMinimum"),
+    ("MaxLength", "maxLength"),
+    ("MinLength", "minLength"),
+    ("Pattern", "pattern"),
+    ("MaxItems", "maxItems"),
+    ("MinItems", "minItems"),
+    ("UniqueItems", "uniqueItems"),
+    ("MultipleOf", "multipleOf"),
+    ("Enum", "enum"),
+    ("MaxProperties", "maxProperties"),
+    ("MinProperties", "minProperties"),
+    ("Required", "required"),
+    ("Items", "items"),
+    ("AllOf", "allOf"),
+    ("OneOf", "oneOf"),
+    ("AnyOf", "anyOf"),
+    ("Not", "not"),
+    ("Properties", "properties"),
+    ("AdditionalProperties", "additionalProperties"),
+    ("PatternProperties", "patternProperties"),
+    ("Dependencies", "dependencies"),
+    ("AdditionalItems", "additionalItems"),
+    ("Definitions", "definitions"),
+    ("ExternalDocs", "externalDocs"),
+    ("Example", "example"),
+    ("XPreserveUnknownFields", "x-kubernetes-preserve-unknown-fields"),
+    ("XEmbeddedResource", "x-kubernetes-embedded-resource"),
+    ("XIntOrString", "x-kubernetes-int-or-string"),
+    ("XListMapKeys", "x-kubernetes-list-map-keys"),
+    ("XListType", "x-kubernetes-list-type"),
+    ("XMapType", "x-kubernetes-map-type"),
+    ("XValidations", "x-kubernetes-validations"),
+];
+
+/// A schema, or something else in its place, which has a field of its own.
+fn of_schema_or(kind: &Kind, value: &Value) -> Value {
+    let of_schema = |schema: &Value| shown(machinery::schema::JSON_SCHEMA, schema);
+    let schema = value.as_object().map_or(Value::Null, |_| of_schema(value));
+    match kind {
+        Kind::SchemaOrBool => value!({"Allows": (value.as_bool().unwrap_or(true)), "Schema": schema}),
+        Kind::SchemaOrArray => {
+            let all = value.as_array().map(|all| all.iter().map(of_schema).collect::<Vec<_>>());
+            value!({"Schema": schema, "JSONSchemas": (all.map_or(Value::Null, Value::Array))})
+        }
+        _ => value!({"Schema": schema, "Property": (value.as_array().map_or(Value::Null, |_| value.clone()))}),
+    }
 }
 
 fn of_field(field: &Field, value: Option<&Value>) -> Value {
@@ -129,6 +198,9 @@ fn of_type(kind: &Type, value: Option<&Value>) -> Value {
             Value::Object(
                 all.into_iter().map(|(name, member)| (name.clone(), of_type(&map.value, Some(member)))).collect(),
             )
+        }
+        (kind @ (Kind::SchemaOrBool | Kind::SchemaOrArray | Kind::SchemaOrStrings), Some(value)) => {
+            of_schema_or(kind, value)
         }
         (_, Some(value)) => value.clone(),
         (Kind::String, None) => "".into(),
@@ -189,7 +261,14 @@ fn capital(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use machinery::{json, value};
+    use machinery::json;
+
+    #[test]
+    fn schemas() {
+        let schema = value!({"type": "object", "nullable": true, "properties": {"a": {"type": "array", "items": {"type": "string"}}},
+            "additionalProperties": false, "x-kubernetes-validations": [{"rule": "true"}]});
+        expect_test::expect![[r#"{"ID":"","Schema":"","Ref":null,"Description":"","Type":"object","Nullable":true,"Format":"","Title":"","Default":null,"Maximum":null,"ExclusiveMaximum":false,"Minimum":null,"ExclusiveMinimum":false,"MaxLength":null,"MinLength":null,"Pattern":"","MaxItems":null,"MinItems":null,"UniqueItems":false,"MultipleOf":null,"Enum":null,"MaxProperties":null,"MinProperties":null,"Required":null,"Items":null,"AllOf":null,"OneOf":null,"AnyOf":null,"Not":null,"Properties":{"a":{"ID":"","Schema":"","Ref":null,"Description":"","Type":"array","Nullable":false,"Format":"","Title":"","Default":null,"Maximum":null,"ExclusiveMaximum":false,"Minimum":null,"ExclusiveMinimum":false,"MaxLength":null,"MinLength":null,"Pattern":"","MaxItems":null,"MinItems":null,"UniqueItems":false,"MultipleOf":null,"Enum":null,"MaxProperties":null,"MinProperties":null,"Required":null,"Items":{"Schema":{"ID":"","Schema":"","Ref":null,"Description":"","Type":"string","Nullable":false,"Format":"","Title":"","Default":null,"Maximum":null,"ExclusiveMaximum":false,"Minimum":null,"ExclusiveMinimum":false,"MaxLength":null,"MinLength":null,"Pattern":"","MaxItems":null,"MinItems":null,"UniqueItems":false,"MultipleOf":null,"Enum":null,"MaxProperties":null,"MinProperties":null,"Required":null,"Items":null,"AllOf":null,"OneOf":null,"AnyOf":null,"Not":null,"Properties":null,"AdditionalProperties":null,"PatternProperties":null,"Dependencies":null,"AdditionalItems":null,"Definitions":null,"ExternalDocs":null,"Example":null,"XPreserveUnknownFields":null,"XEmbeddedResource":false,"XIntOrString":false,"XListMapKeys":null,"XListType":null,"XMapType":null,"XValidations":null},"JSONSchemas":null},"AllOf":null,"OneOf":null,"AnyOf":null,"Not":null,"Properties":null,"AdditionalProperties":null,"PatternProperties":null,"Dependencies":null,"AdditionalItems":null,"Definitions":null,"ExternalDocs":null,"Example":null,"XPreserveUnknownFields":null,"XEmbeddedResource":false,"XIntOrString":false,"XListMapKeys":null,"XListType":null,"XMapType":null,"XValidations":null}},"AdditionalProperties":{"Allows":false,"Schema":null},"PatternProperties":null,"Dependencies":null,"AdditionalItems":null,"Definitions":null,"ExternalDocs":null,"Example":null,"XPreserveUnknownFields":null,"XEmbeddedResource":false,"XIntOrString":false,"XListMapKeys":null,"XListType":null,"XMapType":null,"XValidations":[{"Rule":"true","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}]}"#]].assert_eq(&json::to_string(&shown(machinery::schema::JSON_SCHEMA, &schema)));
+    }
 
     #[test]
     fn claims() {

@@ -130,8 +130,12 @@ pub struct MetadataChecks {
 }
 
 impl MetadataChecks {
+    /// Nothing beyond what all kinds share.
+    pub const SHARED: Self = Self { as_new: false, as_changed: false };
     /// Only what a change may not do.
     pub const CHANGE: Self = Self { as_new: false, as_changed: true };
+    /// What is checked of a new object.
+    pub const NEW: Self = Self { as_new: true, as_changed: false };
     /// What a change may not do, and everything that is checked of a new object.
     pub const BOTH: Self = Self { as_new: true, as_changed: true };
 }

@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta};
 
 use super::{FAILURE_POLICIES, REGISTRATION, REINVOCATION_POLICIES, match_condition, policy};
-use crate::kind::{Generation, Kind};
+use crate::kind::{Generation, Kind, MetadataChecks};
 use crate::pod_spec::default::set_absent;
 use crate::table::{AGE, Describe, NAME, age, integer, text};
 use crate::validate::one_of;
@@ -34,6 +34,7 @@ pub static KIND: Kind = Kind {
         set_absent(policy, &["spec"], "failurePolicy", || "Fail".into());
         policy::default_match(policy, &["spec", "matchConstraints"]);
     },
+    metadata: MetadataChecks::NEW,
     validate: |policy| check(policy, true),
     validate_update: |new, old| {
         let part = |policy: &Value, field: &str| policy.at(&["spec", field]).cloned();

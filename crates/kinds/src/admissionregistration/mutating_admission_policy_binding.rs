@@ -5,7 +5,7 @@ use machinery::field::{Errors, Path};
 
 use super::mutating_admission_policy::check_operations;
 use super::{REGISTRATION, policy, validating_admission_policy_binding};
-use crate::kind::{Generation, Kind};
+use crate::kind::{Generation, Kind, MetadataChecks};
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -17,6 +17,7 @@ pub static KIND: Kind = Kind {
     row: validating_admission_policy_binding::KIND.row,
     generation: Generation::Of(&["spec"]),
     default: |binding| policy::default_match(binding, &["spec", "matchResources"]),
+    metadata: MetadataChecks::NEW,
     validate: check,
     validate_update: |new, _| check(new),
     ..REGISTRATION

@@ -3,7 +3,7 @@
 use machinery::Value;
 
 use super::{REGISTRATION, validating_webhook_configuration, webhook};
-use crate::kind::{Generation, Kind};
+use crate::kind::{Generation, Kind, MetadataChecks};
 use crate::pod_spec::default::{each, set_absent};
 
 /// The kind.
@@ -16,6 +16,7 @@ pub static KIND: Kind = Kind {
     row: validating_webhook_configuration::KIND.row,
     generation: Generation::Of(&["webhooks"]),
     default,
+    metadata: MetadataChecks::NEW,
     validate: webhook::check,
     validate_update: webhook::check_update,
     ..REGISTRATION

@@ -5,11 +5,12 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names};
 
 use super::{FAILURE_POLICIES, REGISTRATION, match_condition, policy};
-use crate::kind::{Generation, Kind, STATUS, Subresource};
+use crate::kind::{Generation, Kind, MetadataChecks, STATUS, Subresource};
 use crate::pod_spec::default::set_absent;
 use crate::table::{AGE, Describe, NAME, age, integer, text};
 use crate::validate::{conditions, one_of, one_of_if_set};
 
+const ANNOTATION: &str = "io.k8s.api.admissionregistration.v1.AuditAnnotation";
 const MAX_AUDIT_ANNOTATIONS: usize = 20;
 const MAX_VALUE_EXPRESSION_BYTES: usize = 5 * 1024;
 const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
@@ -37,6 +38,7 @@ pub static KIND: Kind = Kind {
         set_absent(policy, &["spec"], "failurePolicy", || "Fail".into());
         policy::default_match(policy, &["spec", "matchConstraints"]);
     },
+    metadata: MetadataChecks::NEW,
     validate: |policy| check(policy, true),
     validate_update: |new, old| {
         let part = |policy: &Value, field: &str| policy.at(&["spec", field]).cloned();
@@ -102,7 +104,8 @@ fn check_annotations(policy: &str, all: &[Value], path: &Path) -> Errors {
     let mut errors = Errors::new();
     if all.len() > MAX_AUDIT_ANNOTATIONS {
         let detail = format!("must not have more than {MAX_AUDIT_ANNOTATIONS} auditAnnotations");
-        errors.push(Error::invalid(path, all.to_vec(), detail));
+        let shown = all.iter().map(|annotation| crate::go_shape::shown(ANNOTATION, annotation));
+        errors.push(Error::invalid(path, Value::Array(shown.collect()), detail));
     }
     for (i, annotation) in all.iter().enumerate() {
         let path = path.index(i);

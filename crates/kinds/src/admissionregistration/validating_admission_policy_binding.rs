@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta};
 
 use super::{REGISTRATION, policy};
-use crate::kind::{Generation, Kind};
+use crate::kind::{Generation, Kind, MetadataChecks};
 use crate::table::{AGE, Describe, NAME, age, str, text};
 use crate::validate::one_of;
 
@@ -29,6 +29,7 @@ pub static KIND: Kind = Kind {
     row,
     generation: Generation::Of(&["spec"]),
     default: |binding| policy::default_match(binding, &["spec", "matchResources"]),
+    metadata: MetadataChecks::NEW,
     validate: check,
     validate_update: |new, _| check(new),
     ..REGISTRATION

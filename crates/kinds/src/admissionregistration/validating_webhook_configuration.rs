@@ -1,7 +1,7 @@
 //! ValidatingWebhookConfiguration: webhooks that may refuse a write.
 
 use super::{REGISTRATION, webhook};
-use crate::kind::{Generation, Kind};
+use crate::kind::{Generation, Kind, MetadataChecks};
 use crate::table::{AGE, Describe, NAME, age, integer};
 
 /// The kind.
@@ -24,6 +24,7 @@ pub static KIND: Kind = Kind {
     },
     generation: Generation::Of(&["webhooks"]),
     default: webhook::default,
+    metadata: MetadataChecks::NEW,
     validate: webhook::check,
     validate_update: webhook::check_update,
     ..REGISTRATION

@@ -94,7 +94,7 @@ fn check_status(definition: &Value) -> Errors {
 fn check_stored(definition: &Value, path: &Path) -> Errors {
     let stored = definition.items_at(&["status", "storedVersions"]);
     if stored.is_empty() {
-        return vec![Error::invalid(path, Value::Array(Vec::new()), "must have at least one stored version")];
+        return vec![Error::invalid(path, Value::Null, "must have at least one stored version")];
     }
     let versions = definition.items_at(&["spec", "versions"]);
     let mut errors = Errors::new();
@@ -148,7 +148,7 @@ mod tests {
     fn what_is_missing() {
         let mut bad = value!({"metadata": {"name": "a.b"}, "spec": {"names": {"kind": "Widget"}, "versions": []}});
         default(&mut bad);
-        expect_test::expect![[r#"[metadata.name: Invalid value: "a.b": must be spec.names.plural+"."+spec.group, spec.group: Required value, spec.scope: Required value, spec.versions: Invalid value: []: must have exactly one version marked as storage version, spec.names.plural: Required value, status.storedVersions: Invalid value: []: must have at least one stored version]"#]]
+        expect_test::expect![[r#"[metadata.name: Invalid value: "a.b": must be spec.names.plural+"."+spec.group, spec.group: Required value, spec.scope: Required value, spec.versions: Invalid value: []: must have exactly one version marked as storage version, spec.names.plural: Required value, status.storedVersions: Invalid value: null: must have at least one stored version]"#]]
         .assert_eq(&field::aggregate(&check(&bad, None)));
     }
 }

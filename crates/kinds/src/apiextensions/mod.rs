@@ -1,7 +1,7 @@
 //! The apiextensions.k8s.io group, v1: kinds that users define.
 //!
-//! Definitions are stored and checked as to names, versions, conversion and the shape of their schemas; rules of CEL and
-//! default values are not looked into.
+//! Definitions are stored and checked as to names, versions, conversion, the shape of their schemas and default values;
+//! rules of CEL are not looked into.
 
 use crate::Kind;
 
@@ -9,6 +9,9 @@ mod approval;
 mod column;
 mod conversion;
 pub mod custom_resource_definition;
+mod default_value;
+mod fit;
+mod format;
 mod names;
 mod pattern;
 mod schema;

@@ -3,7 +3,7 @@
 use machinery::Value;
 use machinery::field::{Error, Errors, Path};
 
-use super::structural;
+use super::{default_value, structural};
 use crate::validate::metadata::sorted;
 use crate::validate::one_of;
 
@@ -52,7 +52,11 @@ pub(super) fn check(holder: &Value, old: Option<&Value>, with_status: bool, path
     let old = old.and_then(|old| old.get("openAPIV3Schema"));
     let was_structural = old.is_none_or(|old| structural::check(old, &Path::default()).is_empty());
     if was_structural && structural::is_supported(schema) {
-        errors.extend(structural::check(schema, &path));
+        let odd = structural::check(schema, &path);
+        if odd.is_empty() {
+            errors.extend(default_value::check(schema, old.is_some_and(default_value::has_unknown), &path));
+        }
+        errors.extend(odd);
     }
     let context = Context { root: true, inside_metadata: false, no_defaults: None };
     errors.extend(walk(schema, &context, &path));

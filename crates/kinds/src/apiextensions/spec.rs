@@ -71,6 +71,8 @@ fn unchanged(spec: &Value, old: &Value, path: &Path) -> Errors {
 
 /// The versions of a definition, and which of their parts are the same in all of them.
 struct Versions<'a> {
+    /// Whether there is a list at all.
+    are_told: bool,
     all: &'a [Value],
     common: Vec<&'static str>,
 }
@@ -87,7 +89,8 @@ impl<'a> Versions<'a> {
     fn of(spec: &'a Value) -> Self {
         let all = spec.items_at(&["versions"]);
         let same = |part: &&str| all.windows(2).all(|pair| pair[0].get(part) == pair[1].get(part));
-        Self { all, common: PARTS.iter().map(|(part, _)| *part).filter(|part| same(part)).collect() }
+        let are_told = spec.get("versions").is_some_and(|versions| !versions.is_null());
+        Self { are_told, all, common: PARTS.iter().map(|(part, _)| *part).filter(|part| same(part)).collect() }
     }
 
     /// A part of a version, unless it is common to all.
@@ -174,6 +177,9 @@ impl<'a> Versions<'a> {
 
     /// The versions as messages show them.
     fn shown(&self) -> Value {
+        if !self.are_told {
+            return Value::Null;
+        }
         let one = |version: &Value| {
             let mut own = version.clone();
             for part in &self.common {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names, value};
 
-use crate::kind::{BASE, Context, Kind, NameRule, STATUS, Subresource, Writes, keep};
+use crate::kind::{BASE, Context, Kind, MetadataChecks, NameRule, STATUS, Subresource, Writes, keep};
 use crate::pod_spec::default::set_in;
 use crate::table::{AGE, Describe, NAME, age, text};
 use crate::validate::one_of;
@@ -34,6 +34,7 @@ pub static KIND: Kind = Kind {
     name: NameRule::PathSegment,
     default: |service| set_in(service, &["spec", "service"], "port", || DEFAULT_PORT.into()),
     prepare_create,
+    metadata: MetadataChecks::BOTH,
     validate: check,
     validate_update: |new, _| check(new),
     ..BASE

@@ -7,7 +7,9 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names};
 
 use super::{pem, request};
-use crate::kind::{BASE, Context, Kind, STATUS, SUBRESOURCE, Selectable, Subresource, keep, keep_spec, path_value};
+use crate::kind::{
+    BASE, Context, Kind, MetadataChecks, STATUS, SUBRESOURCE, Selectable, Subresource, keep, keep_spec, path_value,
+};
 use crate::table::{AGE, Describe, NAME, age, human_duration, str, text};
 use crate::validate::one_of;
 
@@ -73,6 +75,7 @@ pub static KIND: Kind = Kind {
     ],
     prepare_create,
     prepare_update: |new, old, _| keep(new, old, &["spec"]),
+    metadata: MetadataChecks::BOTH,
     validate,
     validate_update: |new, old| conditions_update(new, old, &[]),
     ..BASE

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Object, Value, meta, names, value};
 
-use crate::kind::{BASE, Context, Kind, STATUS, Subresource};
+use crate::kind::{BASE, Context, Kind, MetadataChecks, STATUS, Subresource};
 use crate::pod_spec::default::{network_volume, set_absent, set_in};
 use crate::pod_spec::quantity;
 use crate::strategy::{immutable, immutable_part};
@@ -58,6 +58,7 @@ pub static KIND: Kind = Kind {
         let now = meta::seconds(context.now);
         volume.set_at(&["status"], value!({"phase": "Pending", "lastPhaseTransitionTime": now}));
     },
+    metadata: MetadataChecks::NEW,
     validate,
     validate_update,
     warnings: |volume, _| warnings(volume),
@@ -218,7 +219,9 @@ fn capacity(spec: &Value, path: &Path) -> Errors {
 }
 
 fn validate_update(new: &Value, old: &Value) -> Errors {
-    let mut errors = validate(new);
+    // Upstream looks twice: causes stand as often as they were found.
+    let wrong = validate(new);
+    let mut errors = [wrong.clone(), wrong].concat();
     errors.extend(source::stays(new, old));
     let field = |volume: &Value, name: &str| volume.at(&["spec", name]).cloned();
     let mode = |volume: &Value| field(volume, "volumeMode");

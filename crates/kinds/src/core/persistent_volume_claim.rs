@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names, value};
 
 use super::persistent_volume::{access_modes, short_modes};
-use crate::kind::{BASE, Context, Kind, STATUS, Subresource};
+use crate::kind::{BASE, Context, Kind, MetadataChecks, STATUS, Subresource};
 use crate::pod_spec::default::{set_absent, set_in};
 use crate::pod_spec::quantity;
 use crate::strategy::immutable;
@@ -53,6 +53,7 @@ pub static KIND: Kind = Kind {
     },
     prepare_create,
     prepare_update: |new, _, _| same_sources(new),
+    metadata: MetadataChecks::BOTH,
     validate: |claim| claim_spec(claim.get("spec").unwrap_or(&Value::Null), &Path::new("spec")),
     validate_update,
     warnings: |claim, _| {
@@ -121,6 +122,10 @@ fn same_sources(claim: &mut Value) {
 /// What is wrong with the spec of a claim or of a template for one.
 #[must_use]
 pub fn claim_spec(spec: &Value, path: &Path) -> Errors {
+    whole_spec(spec, false, path)
+}
+
+fn whole_spec(spec: &Value, any_group: bool, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let modes = spec.items_at(&["accessModes"]);
     if modes.is_empty() {
@@ -144,17 +149,17 @@ pub fn claim_spec(spec: &Value, path: &Path) -> Errors {
     errors.extend(class("storageClassName"));
     let mode = spec.str_at(&["volumeMode"]);
     errors.extend(mode.and_then(|m| one_of(m, &["Block", "Filesystem"], &path.child("volumeMode"))));
-    errors.extend(data_sources(spec, path));
+    errors.extend(data_sources(spec, any_group, path));
     errors.extend(class("volumeAttributesClassName"));
     errors
 }
 
 /// Where the first content comes from, in the old field and the new one, which say the same.
-fn data_sources(spec: &Value, path: &Path) -> Errors {
+fn data_sources(spec: &Value, any_group: bool, path: &Path) -> Errors {
     let [old, new] = ["dataSource", "dataSourceRef"].map(|field| spec.get(field).filter(|source| !source.is_null()));
     let mut errors = Errors::new();
     for (source, field) in [(old, "dataSource"), (new, "dataSourceRef")] {
-        errors.extend(source.into_iter().flat_map(|source| data_source(source, &path.child(field))));
+        errors.extend(source.into_iter().flat_map(|source| data_source(source, any_group, &path.child(field))));
     }
     let (Some(old), Some(new)) = (old, new) else { return errors };
     let across = new.str_at(&["namespace"]).is_some_and(|namespace| !namespace.is_empty());
@@ -169,7 +174,7 @@ fn data_sources(spec: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn data_source(source: &Value, path: &Path) -> Errors {
+fn data_source(source: &Value, any_group: bool, path: &Path) -> Errors {
     let part = |field: &str| source.str_at(&[field]).unwrap_or_default();
     let mut errors: Errors = ["name", "kind"]
         .into_iter()
@@ -178,7 +183,7 @@ fn data_source(source: &Value, path: &Path) -> Errors {
     if part("apiGroup").is_empty() && part("kind") != "PersistentVolumeClaim" {
         let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
         errors.push(Error::invalid(path, part("kind"), detail));
-    } else if !part("apiGroup").is_empty() {
+    } else if !part("apiGroup").is_empty() && !any_group {
         errors.extend(check_text(names::is_dns1123_subdomain, part("apiGroup"), &path.child("apiGroup")));
     }
     if !part("namespace").is_empty() {
@@ -189,7 +194,12 @@ fn data_source(source: &Value, path: &Path) -> Errors {
 
 fn validate_update(new: &Value, old: &Value) -> Errors {
     let path = Path::new("spec");
-    let mut errors = claim_spec(new.get("spec").unwrap_or(&Value::Null), &path);
+    // Groups that were let in before they were looked at may stay.
+    let grouped = |field: &str| old.at(&["spec", field, "apiGroup"]).is_some_and(|group| !group.is_null());
+    let any_group = grouped("dataSource") || grouped("dataSourceRef");
+    let wrong = whole_spec(new.get("spec").unwrap_or(&Value::Null), any_group, &path);
+    // Upstream looks twice: causes stand as often as they were found.
+    let mut errors = [wrong.clone(), wrong].concat();
     let mut normal = old.clone();
     same_sources(&mut normal);
     let before = normal.get("spec").cloned().unwrap_or_else(Value::object);
@@ -318,6 +328,7 @@ mod tests {
             fill(value!({"dataSourceRef": (source("a"))})),
             field::aggregate(&data_sources(
                 &value!({"dataSource": (source("a")), "dataSourceRef": (source("b"))}),
+                false,
                 &Path::new("spec"),
             )),
         ];

@@ -44,7 +44,7 @@ pub static KIND: Kind = Kind {
     prepare_update,
     validate: check,
     validate_update: check_update,
-    metadata: MetadataChecks { as_new: true, as_changed: false },
+    metadata: MetadataChecks::NEW,
     ..BASE
 };
 

@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names, value};
 
 use super::{FLOW_CONTROL, STATUS, check_fixed, check_status, subject};
-use crate::kind::Kind;
+use crate::kind::{Kind, MetadataChecks};
 use crate::table::{AGE, Describe, NAME, age, int, str, str_or, text};
 
 const SPEC: &str = "io.k8s.api.flowcontrol.v1.FlowSchemaSpec";
@@ -36,6 +36,7 @@ pub static KIND: Kind = Kind {
             schema.set_at(&["spec", "matchingPrecedence"], DEFAULT_PRECEDENCE);
         }
     },
+    metadata: MetadataChecks::NEW,
     validate: check,
     validate_update: |new, _| check(new),
     ..FLOW_CONTROL

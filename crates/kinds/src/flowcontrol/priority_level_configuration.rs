@@ -5,7 +5,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, value};
 
 use super::{FLOW_CONTROL, STATUS, check_fixed, check_status};
-use crate::kind::Kind;
+use crate::kind::{Kind, MetadataChecks};
 use crate::pod_spec::default::set_in;
 use crate::table::{AGE, Describe, NAME, age, str, text};
 use crate::validate::one_of;
@@ -41,6 +41,7 @@ pub static KIND: Kind = Kind {
     ],
     row,
     default,
+    metadata: MetadataChecks::NEW,
     validate: check,
     validate_update: |new, _| check(new),
     ..FLOW_CONTROL

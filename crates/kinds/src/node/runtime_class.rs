@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta, names};
 
-use crate::kind::{BASE, Kind};
+use crate::kind::{BASE, Kind, MetadataChecks, Writes};
 use crate::pod_spec::check::{shown_toleration, toleration_list};
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, text};
@@ -22,9 +22,13 @@ pub static KIND: Kind = Kind {
     schema: CLASS,
     columns: &[NAME, text("Handler", Describe::Field(CLASS, "handler")), AGE],
     row,
+    writes: Writes { create_on_update: true, unconditional: false },
+    metadata: MetadataChecks::BOTH,
     validate,
     validate_update: |new, old| {
-        immutable(new.get("handler"), old.get("handler"), &Path::new("handler")).into_iter().collect()
+        let mut errors = validate(new);
+        errors.extend(immutable(new.get("handler"), old.get("handler"), &Path::new("handler")));
+        errors
     },
     warnings: |class, _| {
         let labels = metadata::sorted(class.at(&["scheduling", "nodeSelector"]).and_then(Value::as_object));

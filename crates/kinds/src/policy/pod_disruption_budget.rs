@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta};
 
-use crate::kind::{BASE, Generation, Kind, STATUS, Subresource, Writes};
+use crate::kind::{BASE, Generation, Kind, MetadataChecks, STATUS, Subresource, Writes};
 use crate::table::{AGE, Describe, NAME, age, int, integer, text};
 use crate::validate::selector::label_selector;
 use crate::validate::{at_most_100_percent, conditions, non_negative_at, non_negative_int_or_percent, one_of};
@@ -28,6 +28,7 @@ pub static KIND: Kind = Kind {
     row,
     writes: Writes { create_on_update: false, unconditional: false },
     generation: Generation::Of(&["spec"]),
+    metadata: MetadataChecks::SHARED,
     validate,
     validate_update: |new, _| validate(new),
     ..BASE

@@ -5,7 +5,7 @@ use machinery::{Value, meta};
 
 use super::claim::{MAX_ITEMS, configuration, selectors};
 use super::{RESOURCE, check_list};
-use crate::kind::{Generation, Kind};
+use crate::kind::{Generation, Kind, MetadataChecks};
 use crate::table::{AGE, NAME, age};
 use crate::validate::resources::is_extended;
 
@@ -19,6 +19,7 @@ pub static KIND: Kind = Kind {
     columns: &[NAME, AGE],
     row: |class, now| vec![meta::name(class).into(), age(class, now)],
     generation: Generation::Of(&["spec"]),
+    metadata: MetadataChecks::BOTH,
     validate: |class| check(class, &Value::Null),
     validate_update: check,
     ..RESOURCE

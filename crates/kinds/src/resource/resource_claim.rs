@@ -5,7 +5,7 @@ use machinery::field::{Errors, Path};
 use machinery::{Value, meta};
 
 use super::{RESOURCE, allocation, claim};
-use crate::kind::{Context, Kind, STATUS, Subresource, keep, keep_spec};
+use crate::kind::{Context, Kind, MetadataChecks, STATUS, Subresource, keep, keep_spec};
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, text};
 
@@ -23,6 +23,7 @@ pub static KIND: Kind = Kind {
     ],
     row,
     default: |object| object.get_mut("spec").into_iter().for_each(claim::default),
+    metadata: MetadataChecks::BOTH,
     validate: |object| claim::check(object.get("spec").unwrap_or(&Value::Null), &Path::new("spec")),
     validate_update: check_update,
     ..RESOURCE

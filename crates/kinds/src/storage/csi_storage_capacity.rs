@@ -3,7 +3,7 @@
 use machinery::field::{Error, Errors, Path};
 use machinery::{Value, names};
 
-use crate::kind::{BASE, Kind, Writes};
+use crate::kind::{BASE, Kind, MetadataChecks, Writes};
 use crate::pod_spec::quantity;
 use crate::strategy::immutable;
 use crate::validate::selector::label_selector;
@@ -17,10 +17,13 @@ pub static KIND: Kind = Kind {
     storage: "csistoragecapacities",
     schema: "io.k8s.api.storage.v1.CSIStorageCapacity",
     writes: Writes { create_on_update: false, unconditional: false },
+    metadata: MetadataChecks::BOTH,
     validate,
     validate_update: |new, old| {
+        let mut errors = validate(new);
         let fields = ["nodeTopology", "storageClassName"];
-        fields.iter().filter_map(|field| immutable(new.get(field), old.get(field), &Path::new(*field))).collect()
+        errors.extend(fields.iter().filter_map(|field| immutable(new.get(field), old.get(field), &Path::new(*field))));
+        errors
     },
     warnings: |capacity, _| {
         let selector = capacity.get("nodeTopology").unwrap_or(&Value::Null);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use machinery::field::{Error, Errors, Path};
 use machinery::{Object, Value, meta, names};
 
-use crate::kind::{BASE, Kind};
+use crate::kind::{BASE, Kind, MetadataChecks};
 use crate::pod_spec::default::set_absent;
 use crate::strategy::immutable;
 use crate::table::{AGE, Describe, NAME, age, str, text};
@@ -41,6 +41,7 @@ pub static KIND: Kind = Kind {
         set_absent(class, &[], "reclaimPolicy", || "Delete".into());
         set_absent(class, &[], "volumeBindingMode", || "Immediate".into());
     },
+    metadata: MetadataChecks::BOTH,
     validate,
     validate_update,
     warnings: |class, _| warnings(class),
@@ -161,8 +162,10 @@ fn warnings(class: &Value) -> Vec<String> {
 }
 
 fn validate_update(new: &Value, old: &Value) -> Errors {
+    let mut errors = validate(new);
     let fields = ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"];
-    fields.iter().filter_map(|field| immutable(new.get(field), old.get(field), &Path::new(*field))).collect()
+    errors.extend(fields.iter().filter_map(|field| immutable(new.get(field), old.get(field), &Path::new(*field))));
+    errors
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use machinery::field::{Error, Errors, Path};
 use machinery::{Value, meta};
 
 use super::storage_class::{parameters, provisioner};
-use crate::kind::{BASE, Kind};
+use crate::kind::{BASE, Kind, MetadataChecks};
 use crate::table::{AGE, Describe, NAME, age, str, text};
 
 const CLASS: &str = "io.k8s.api.storage.v1.VolumeAttributesClass";
@@ -20,6 +20,7 @@ pub static KIND: Kind = Kind {
     schema: CLASS,
     columns: &[NAME, text("DriverName", Describe::Field(CLASS, "driverName")), AGE],
     row: |class, now| vec![meta::name(class).into(), str(class, &["driverName"]), age(class, now)],
+    metadata: MetadataChecks::BOTH,
     validate,
     validate_update: |new, old| {
         let mut errors = Errors::new();

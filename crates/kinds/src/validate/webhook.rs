@@ -112,19 +112,33 @@ impl<'a> Parts<'a> {
             Some((user, host)) => (Some(user), host),
             None => (None, authority.unwrap_or_default()),
         };
-        let port = host.rsplit_once(':').filter(|_| !host.ends_with(']')).map(|(_, port)| port);
-        if let Some(port) = port.filter(|port| !port.bytes().all(|byte| byte.is_ascii_digit())) {
-            return Err(format!(
-                "parse {}: invalid port {} after host",
-                quoted(),
-                machinery::field::quote(&format!(":{port}"))
-            ));
+        let port = match (host.starts_with('['), host.rfind(']'), host.rfind(':')) {
+            (true, None, _) => return Err(format!("parse {}: missing ']' in host", quoted())),
+            (true, Some(end), _) => &host[end + 1..],
+            (false, _, Some(colon)) => &host[colon..],
+            (false, _, None) => "",
+        };
+        let number = port.strip_prefix(':').unwrap_or(if port.is_empty() { "" } else { "?" });
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            let port = machinery::field::quote(port);
+            return Err(format!("parse {}: invalid port {port} after host", quoted()));
+        }
+        let place = authority.map_or(rest, |authority| &rest["//".len() + authority.len()..]);
+        if let Some(escape) = wrong_escape(place) {
+            return Err(format!("parse {}: invalid URL escape {}", quoted(), machinery::field::quote(escape)));
         }
         if host.contains(' ') {
             return Err(format!("parse {}: invalid character \" \" in host name", quoted()));
         }
         Ok(Self { scheme, user, host, query, fragment })
     }
+}
+
+/// The first percent sign without two hexadecimal digits behind it, and what stands there instead.
+fn wrong_escape(text: &str) -> Option<&str> {
+    let after = |at: usize| text[at..].char_indices().nth(3).map_or(&text[at..], |(end, _)| &text[at..at + end]);
+    let mut escapes = text.match_indices('%').map(|(at, _)| after(at));
+    escapes.find(|escape| escape.len() != 3 || !escape[1..].bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Splits off what stands before the first colon, if it can be a scheme.
@@ -152,9 +166,26 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let table = ["https://a.b/c", "http://a", "https://", "https://u:p@h/x?q=1#f", ":x", "https://h:p/"];
+        let table = [
+            "https://[::1/",
+            "https://[::1]x/",
+            "https://[::1]:8443/",
+            "https://a/%zz",
+            "https://a/%41",
+            "https://a.b/c",
+            "http://a",
+            "https://",
+            "https://u:p@h/x?q=1#f",
+            ":x",
+            "https://h:p/",
+        ];
         let shown = table.map(|address| field::aggregate(&url(address, &Path::new("u")))).join("\n");
         expect_test::expect![[r#"
+            u: Required value: url must be a valid URL: parse "https://[::1/": missing ']' in host; desired format: https://host[/path]
+            u: Required value: url must be a valid URL: parse "https://[::1]x/": invalid port "x" after host; desired format: https://host[/path]
+            []
+            u: Required value: url must be a valid URL: parse "https://a/%zz": invalid URL escape "%zz"; desired format: https://host[/path]
+            []
             []
             u: Invalid value: "http": 'https' is the only allowed URL scheme; desired format: https://host[/path]
             u: Invalid value: "": host must be specified; desired format: https://host[/path]

@@ -25,7 +25,7 @@ pub use time::{ParseError as TimeError, parse_micro_time, parse_time};
 use crate::{Text, Value};
 
 /// The message of a JSON schema, which the types of two forms hold.
-pub(crate) const JSON_SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+pub const JSON_SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
 /// The shape of an object: its fields in the order in which they are written.
 #[derive(Debug)]
