@@ -34,6 +34,7 @@ mod paths;
 pub mod pipeline;
 pub mod query;
 mod quota;
+mod recent;
 pub mod reply;
 pub mod request;
 mod respond;

@@ -1,9 +1,11 @@
 //! The stored objects of one kind: read, created, replaced and deleted in the form in which the kind is served.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kinds::Kind;
 use machinery::{Status, Value, meta};
-use store::{Change, Error, Expect, Revision, WriteOutcome};
+use store::{Change, Entry, Error, Expect, Revision, WriteOutcome};
 
 use crate::server::Server;
 use crate::storage;
@@ -20,20 +22,11 @@ pub struct Objects<'a> {
 #[derive(Debug, Clone)]
 pub struct Stored {
     /// The object, with its resourceVersion.
-    pub object: Value,
+    pub object: Arc<Value>,
     /// When it was written.
     pub revision: Revision,
     /// What the store holds.
     pub bytes: Bytes,
-}
-
-/// What is in the store's hands now.
-#[derive(Debug)]
-pub struct Kept {
-    /// What the store holds, or would hold if the write were not a trial.
-    pub bytes: Bytes,
-    /// When it was written.
-    pub revision: Revision,
 }
 
 /// Somebody else was faster: read again.
@@ -63,9 +56,14 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// When the store does not answer.
     pub async fn find(&self, namespace: &str, name: &str) -> Result<Option<Stored>, Status> {
-        let (entry, _) =
-            self.server.store.get(&self.key(namespace, name), None).await.map_err(|e| storage::failure(&e))?;
-        Ok(entry.map(|entry| self.stored(entry.value, entry.revision)))
+        let key = self.key(namespace, name);
+        let (entry, _) = self.server.store.get(&key, None).await.map_err(|e| storage::failure(&e))?;
+        Ok(entry.map(|Entry { value: bytes, revision, .. }| {
+            match self.server.recent.find(&key, revision).filter(|_| self.kind.stored_as.is_none()) {
+                Some(object) => Stored { object, revision, bytes },
+                None => self.stored(bytes, revision),
+            }
+        }))
     }
 
     /// The object as it is now.
@@ -90,7 +88,7 @@ impl<'a> Objects<'a> {
             (conversion.from_stored)(&mut object);
             meta::set_type(&mut object, &self.kind.api_version(), self.kind.kind);
         }
-        Stored { object, revision, bytes }
+        Stored { object: Arc::new(object), revision, bytes }
     }
 
     /// The bytes under which `object` is stored.
@@ -107,7 +105,7 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// 409 when there is one already.
-    pub async fn create(&self, mut object: Value, dry_run: bool) -> Result<Stored, Status> {
+    pub async fn create(&self, object: Value, dry_run: bool) -> Result<Stored, Status> {
         if !meta::resource_version(&object).is_empty() {
             return Err(Status::unknown("resourceVersion should not be set on objects to be created"));
         }
@@ -117,14 +115,11 @@ impl<'a> Objects<'a> {
             let (entry, _) = self.server.store.get(&key, None).await.map_err(|e| storage::failure(&e))?;
             return match entry {
                 Some(entry) => Err(self.exists(&self.stored(entry.value, entry.revision).object)),
-                None => Ok(Stored { object, revision: Revision(0), bytes }),
+                None => Ok(Stored { object: Arc::new(object), revision: Revision(0), bytes }),
             };
         }
         match self.write(&key, Expect::Absent, bytes.clone(), &object).await {
-            Ok(done) => {
-                meta::set_resource_version(&mut object, &done.revision.to_string());
-                Ok(Stored { object, revision: done.revision, bytes })
-            }
+            Ok(done) => Ok(self.written(&key, object, done.revision, bytes)),
             Err(Error::Conflict { current: Some(entry) }) => {
                 Err(self.exists(&self.stored(entry.value, entry.revision).object))
             }
@@ -136,22 +131,29 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn replace(&self, old: &Stored, new: &mut Value, dry_run: bool) -> Result<Result<Kept, Raced>, Status> {
-        let bytes = self.encode(new);
+    pub async fn replace(&self, old: &Stored, mut new: Value, dry_run: bool) -> Result<Result<Stored, Raced>, Status> {
+        let bytes = self.encode(&new);
         let unchanged = bytes == old.bytes;
-        meta::set_resource_version(new, &old.revision.to_string());
+        meta::set_resource_version(&mut new, &old.revision.to_string());
         if dry_run || unchanged {
-            return Ok(Ok(Kept { bytes, revision: old.revision }));
+            return Ok(Ok(Stored { object: Arc::new(new), revision: old.revision, bytes }));
         }
-        let key = self.key(meta::namespace(new), meta::name(new));
-        match self.write(&key, Expect::Revision(old.revision), bytes.clone(), new).await {
-            Ok(done) => {
-                meta::set_resource_version(new, &done.revision.to_string());
-                Ok(Ok(Kept { bytes, revision: done.revision }))
-            }
+        let key = self.key(meta::namespace(&new), meta::name(&new));
+        match self.write(&key, Expect::Revision(old.revision), bytes.clone(), &new).await {
+            Ok(done) => Ok(Ok(self.written(&key, new, done.revision, bytes))),
             Err(Error::Conflict { .. }) => Ok(Err(Raced)),
             Err(error) => Err(storage::failure(&error)),
         }
+    }
+
+    /// What was stored just now; its tree is kept for the next write.
+    fn written(&self, key: &str, mut object: Value, revision: Revision, bytes: Bytes) -> Stored {
+        meta::set_resource_version(&mut object, &revision.to_string());
+        let object = Arc::new(object);
+        if self.kind.stored_as.is_none() {
+            self.server.recent.keep(key, revision, bytes.len(), object.clone());
+        }
+        Stored { object, revision, bytes }
     }
 
     /// Deletes what was read as `old`.
@@ -161,7 +163,10 @@ impl<'a> Objects<'a> {
     pub async fn remove(&self, old: &Stored) -> Result<Result<Revision, Raced>, Status> {
         let key = self.key(meta::namespace(&old.object), meta::name(&old.object));
         match self.server.store.write(&key, Expect::Revision(old.revision), Change::Delete).await {
-            Ok(done) => Ok(Ok(done.revision)),
+            Ok(done) => {
+                self.server.recent.forget(&key);
+                Ok(Ok(done.revision))
+            }
             Err(Error::Conflict { .. }) => Ok(Err(Raced)),
             Err(error) => Err(storage::failure(&error)),
         }

@@ -165,7 +165,7 @@ async fn store(
     stored: &Stored,
     used: &Amounts,
 ) -> Result<bool, Status> {
-    let mut new = stored.object.clone();
+    let mut new = Value::clone(&stored.object);
     for (name, amount) in used {
         new.set_at(&["status", "used", name], amount.to_string());
     }
@@ -177,7 +177,7 @@ async fn store(
     };
     ownership::through(server, call, kind, "status", &stored.object, &mut new, &options);
     codec::settle(kind, &mut new);
-    Ok(Objects::new(server, kind).replace(stored, &mut new, false).await?.is_ok())
+    Ok(Objects::new(server, kind).replace(stored, new, false).await?.is_ok())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::authorization::Authorizer;
 use crate::cache::Cacher;
 use crate::flow::Flow;
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 
 /// The settings of a server.
 #[derive(Debug, Clone)]
@@ -63,6 +64,8 @@ pub struct Server {
     pub store: Arc<dyn Store>,
     /// The objects in memory.
     pub cacher: Arc<Cacher>,
+    /// Trees of what was just written.
+    pub recent: Recent,
     /// The settings.
     pub options: Options,
     /// The time.
@@ -106,6 +109,20 @@ impl Server {
         let stop = CancellationToken::new();
         let (metrics, tunnels) = (Metrics::new(), Mutex::new(Tasks::new()));
         let started = clock.now();
-        Self { store, cacher, options, clock, random, access, allocator, flow, metrics, tunnels, started, stop }
+        Self {
+            store,
+            cacher,
+            recent: Recent::default(),
+            options,
+            clock,
+            random,
+            access,
+            allocator,
+            flow,
+            metrics,
+            tunnels,
+            started,
+            stop,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The way of an object into the store, the same for every verb: prepare, check, admit, store.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use kinds::{Context, Kind, Subresource};
 use machinery::field::{Error, Path};
@@ -11,7 +13,7 @@ use crate::access::{self, Write};
 use crate::admission::Operation;
 use crate::allocation::{self, Claim};
 use crate::call::Call;
-use crate::objects::{Kept, Objects, Raced, Stored};
+use crate::objects::{Objects, Raced, Stored};
 use crate::options::WriteOptions;
 use crate::server::Server;
 use crate::{codec, device_access, quota};
@@ -33,13 +35,13 @@ pub enum Written {
     /// The object is stored.
     Stored(Stored),
     /// The last finalizer of a deleted object went, so the object did.
-    Removed(Value),
+    Removed(Arc<Value>),
 }
 
 impl Written {
     /// The object.
     #[must_use]
-    pub fn object(self) -> Value {
+    pub fn object(self) -> Arc<Value> {
         match self {
             Self::Stored(stored) => stored.object,
             Self::Removed(object) => object,
@@ -128,7 +130,7 @@ pub async fn update(
     mut new: Value,
     options: &WriteOptions,
 ) -> Result<Result<Written, Raced>, Status> {
-    let (old, now) = (&stored.object, server.clock.now());
+    let (old, now): (&Value, _) = (&stored.object, server.clock.now());
     let admission =
         Write { operation: Operation::Update, kind, body_kind: kind.kind, old: Some(old), dry_run: options.dry_run };
     access::admit(server, call, &admission, &mut new).await?;
@@ -172,17 +174,16 @@ pub async fn update(
         if removed.is_ok() && allocation::concerns(kind) {
             allocation::gone(server, old).await;
         }
-        return Ok(removed.map(|_| Written::Removed(new)));
+        return Ok(removed.map(|_| Written::Removed(Arc::new(new))));
     }
-    let replaced = objects.replace(stored, &mut new, options.dry_run).await;
+    let replaced = objects.replace(stored, new, options.dry_run).await;
     if let Some(claim) = claim {
         match &replaced {
             Ok(Err(Raced)) => claim.give_back(server).await,
             replaced => claim.settle(server, replaced).await,
         }
     }
-    let stored = replaced?;
-    Ok(stored.map(|Kept { bytes, revision }| Written::Stored(Stored { object: new, revision, bytes })))
+    Ok(replaced?.map(Written::Stored))
 }
 
 fn keep_owners(object: &mut Value, owners: Value) {

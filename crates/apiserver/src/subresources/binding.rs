@@ -80,7 +80,7 @@ async fn bind(
         let bound = bound(&stored.object, binding, &now);
         let mut pod = bound.map_err(|why| Status::conflict(In { group: "", name: "pods/binding" }, name, why))?;
         codec::settle(kind, &mut pod);
-        if objects.replace(&stored, &mut pod, dry_run).await?.is_ok() {
+        if objects.replace(&stored, pod, dry_run).await?.is_ok() {
             return Ok(());
         }
     }

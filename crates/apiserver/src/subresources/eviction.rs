@@ -101,7 +101,7 @@ async fn spend(
         let options = WriteOptions { field_manager: "kube-apiserver".to_owned(), ..options.clone() };
         ownership::through(server, call, kind, "status", &stored.object, &mut new, &options);
         codec::settle(kind, &mut new);
-        if objects.replace(&stored, &mut new, options.dry_run).await?.is_ok() {
+        if objects.replace(&stored, new, options.dry_run).await?.is_ok() {
             return Ok(());
         }
     }

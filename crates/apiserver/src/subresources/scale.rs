@@ -99,9 +99,9 @@ pub async fn store(
     stored: &Stored,
     scale: &Value,
     options: &WriteOptions,
-) -> Result<Option<Value>, Status> {
+) -> Result<Option<Arc<Value>>, Status> {
     check(scale)?;
-    let mut new = stored.object.clone();
+    let mut new = Value::clone(&stored.object);
     new.set_at(&["spec", "replicas"], scale.int_at(&["spec", "replicas"]).unwrap_or(0));
     meta::set_resource_version(&mut new, meta::resource_version(scale));
     ownership::update(server, call, kind, &stored.object, &mut new, options);

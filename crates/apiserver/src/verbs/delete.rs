@@ -44,7 +44,7 @@ const SYSTEM_CLASSES: [&str; 2] = ["system-cluster-critical", "system-node-criti
 #[derive(Debug)]
 pub struct Deleted {
     /// The object as it is now, or last was.
-    pub object: Value,
+    pub object: Arc<Value>,
     /// Whether it is gone.
     pub gone: bool,
 }
@@ -154,13 +154,13 @@ pub async fn delete_object(
                         Box::pin(allocation::gone(server, &stored.object)).await;
                     }
                     meta::set_resource_version(&mut last, &revision.to_string());
-                    return Ok(Deleted { object: last, gone: true });
+                    return Ok(Deleted { object: Arc::new(last), gone: true });
                 }
             }
             Plan::Mark(mut marked) => {
                 codec::settle(kind, &mut marked);
-                if objects.replace(&stored, &mut marked, options.dry_run).await?.is_ok() {
-                    return Ok(Deleted { object: marked, gone: false });
+                if let Ok(marked) = objects.replace(&stored, marked, options.dry_run).await? {
+                    return Ok(Deleted { object: marked.object, gone: false });
                 }
             }
         }
@@ -208,7 +208,7 @@ fn plan(kind: &Kind, stored: &Stored, options: &DeleteOptions, now: Timestamp) -
     if kind.group.is_empty() && kind.kind == "Namespace" {
         return plan_namespace(kind, &stored.object, options, now);
     }
-    let old = &stored.object;
+    let old: &Value = &stored.object;
     let Some(graceful) = kind.grace else { return without_grace(kind, old, options, now) };
     if meta::is_deleting(old) {
         return shorten(kind, old, options, now);

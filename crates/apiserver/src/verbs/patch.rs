@@ -44,7 +44,7 @@ pub async fn through(
     let (objects, info) = (Objects::new(server, kind), call.info.clone());
     for _ in 0..ATTEMPTS {
         let found = objects.find(&info.namespace, &info.name).await?;
-        let live = found.as_ref().map(|stored| &stored.object);
+        let live = found.as_ref().map(|stored| &*stored.object);
         let creates = patch_kind == PatchKind::Apply && subresource.is_none();
         if live.is_none() && !creates {
             return Err(objects.not_found(&info.name));
