@@ -61,7 +61,7 @@ impl Call {
     }
 
     /// Whether a person reads the answer in a browser or asked for line breaks.
-    fn pretty(&self) -> bool {
+    pub fn pretty(&self) -> bool {
         self.query.truth("pretty").unwrap_or(false)
     }
 

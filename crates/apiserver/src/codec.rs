@@ -65,10 +65,34 @@ pub fn typed(
     name_type(&mut object, expected);
     check_type(&mut object, expected, validation)?;
     keep_reset(&mut object);
-    let warnings = sent_tree(message, &mut object, validation).map_err(|error| cannot_be_handled(&error, expected))?;
-    call.warnings.extend(doubled);
+    let decoded = sent_tree(message, &mut object, validation);
+    let warnings = with_doubled(decoded, doubled, validation).map_err(|error| cannot_be_handled(&error, expected))?;
     call.warnings.extend(warnings);
     Ok(object)
+}
+
+/// Tells of keys that stand twice in a YAML document before what decoding it tells.
+fn with_doubled(
+    decoded: Result<Vec<String>, DecodeError>,
+    doubled: Vec<String>,
+    validation: FieldValidation,
+) -> Result<Vec<String>, DecodeError> {
+    match (validation, decoded) {
+        (_, decoded) if doubled.is_empty() => decoded,
+        (FieldValidation::Ignore, decoded) => decoded,
+        (FieldValidation::Warn, decoded) => decoded.map(|warnings| [doubled, warnings].concat()),
+        (FieldValidation::Strict, Ok(_)) => Err(DecodeError::Strict(vec![yaml_errors(&doubled)])),
+        (FieldValidation::Strict, Err(DecodeError::Strict(found))) => {
+            Err(DecodeError::Strict([vec![yaml_errors(&doubled)], found].concat()))
+        }
+        (FieldValidation::Strict, Err(error)) => Err(error),
+    }
+}
+
+/// The words of Go's YAML reader for keys that stand twice.
+#[must_use]
+pub fn yaml_errors(doubled: &[String]) -> String {
+    format!("yaml: unmarshal errors:\n  {}", doubled.join("\n  "))
 }
 
 /// Brings a tree into the form of its kind; gives what there is to warn of.

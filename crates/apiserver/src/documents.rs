@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha512};
 
 use crate::authentication::discovery as tokens;
 use crate::call::Call;
+use crate::negotiate::Encoding;
 use crate::reply::{self, Reply};
 use crate::server::Server;
 use crate::{discovery, negotiate, openapi};
@@ -43,7 +44,8 @@ pub fn serve(server: &Server, call: &Call, path: &str) -> Result<Option<Reply>, 
         _ => None,
     };
     let Some(document) = document else { return Ok(None) };
-    Ok(Some(reply::object(StatusCode::OK, &document, call.accepts_plain()?)))
+    let is_routed = !matches!(parts.as_slice(), ["apis", group] if *group != "apiregistration.k8s.io");
+    Ok(Some(reply::object(StatusCode::OK, &document, encoding(call, is_routed)?)))
 }
 
 /// `/api` and `/apis`: in one answer for those who ask for it, else the plain list.
@@ -63,7 +65,12 @@ fn roots(call: &Call, core: bool) -> Result<Reply, Status> {
         return Ok(answer);
     }
     let document = if core { discovery::core_versions(&own_address(call)) } else { discovery::groups() };
-    Ok(reply::object(StatusCode::OK, &document, call.accepts_plain()?))
+    Ok(reply::object(StatusCode::OK, &document, encoding(call, core)?))
+}
+
+/// How a document is written; upstream's aggregator makes some of them, which has no router in front.
+fn encoding(call: &Call, is_routed: bool) -> Result<Encoding, Status> {
+    if is_routed { call.accepts_plain() } else { negotiate::unrouted(&call.accept(), call.pretty()) }
 }
 
 /// OpenAPI v2 in the first form that the client takes.

@@ -61,7 +61,7 @@ pub fn names(root: &str) -> Vec<&'static str> {
 /// Answers `/ROOT` or, with `check`, `/ROOT/CHECK`.
 pub async fn serve(server: &Server, root: &str, check: Option<&str>, query: &Query) -> Reply {
     let all = names(root);
-    if let Some(asked) = check.filter(|name| !name.is_empty()) {
+    if let Some(asked) = check {
         let Some(name) = all.iter().copied().find(|name| *name == asked) else { return crate::pipeline::not_found() };
         return one(failure(server, name).await);
     }

@@ -36,6 +36,8 @@ pub struct Accepted {
     pub encoding: Encoding,
     /// What is written.
     pub shape: Shape,
+    /// Whether a table or metadata is in `meta.k8s.io/v1beta1`, not `v1`.
+    pub is_beta: bool,
 }
 
 /// The media type of protobuf.
@@ -53,6 +55,14 @@ const OFFERED_WATCH: [&str; 2] = ["application/json;stream=watch", "application/
 /// 406 when nothing that is offered is accepted.
 pub fn plain(accept: &str, pretty: bool) -> Result<Encoding, Status> {
     check_route(accept, &OFFERED)?;
+    unrouted(accept, pretty)
+}
+
+/// As [`plain`], for paths that no router looks at before.
+///
+/// # Errors
+/// 406 when nothing that is offered is accepted.
+pub fn unrouted(accept: &str, pretty: bool) -> Result<Encoding, Status> {
     let found = clauses(accept).into_iter().find_map(|clause| match clause.shape(&[]) {
         Some(Shape::Whole) => clause.encoding(),
         _ => None,
@@ -87,7 +97,8 @@ pub fn objects(accept: &str, pretty: bool, is_list: bool, is_watch: bool) -> Res
             if is_watch && encoding == Encoding::Yaml {
                 break;
             }
-            return Ok(Accepted { encoding: prettier(encoding, pretty), shape });
+            let is_beta = shape != Shape::Whole && clause.parameter("v") == Some("v1beta1");
+            return Ok(Accepted { encoding: prettier(encoding, pretty), shape, is_beta });
         }
     }
     Err(Status::not_acceptable(if is_watch { &OFFERED_WATCH[..] } else { &OFFERED }))
@@ -206,6 +217,7 @@ mod tests {
         let both = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json;pretty=1";
         assert_eq!(objects(both, false, true, false).unwrap().encoding, Encoding::JsonPretty);
         assert_eq!(objects(metadata, false, false, false).unwrap().shape, Shape::PartialMetadata);
+        assert!(objects(&metadata.replace("v1", "v1beta1"), false, false, false).unwrap().is_beta);
         assert_eq!(objects(metadata, false, true, false).unwrap_err().code, 406);
         assert_eq!(objects("", false, true, false).unwrap(), Accepted::default());
         assert_eq!(objects("application/json;stream=watch", false, true, true).unwrap(), Accepted::default());

@@ -44,6 +44,9 @@ pub fn kind(call: &Call) -> Result<PatchKind, Status> {
     }
 }
 
+/// How upstream's YAML reader begins its errors.
+const NO_JSON: &str = "error converting YAML to JSON: ";
+
 impl Patching {
     /// A patch of this kind.
     #[must_use]
@@ -57,18 +60,28 @@ impl Patching {
         self.kind == PatchKind::Apply
     }
 
-    /// The configuration to apply.
+    /// The configuration to apply, and a sentence for every key that stands twice in it.
     ///
     /// # Errors
-    /// 400 for what is no YAML, or doubles a name where that is refused.
-    pub fn config(&self, validation: FieldValidation) -> Result<(Value, Vec<String>), Status> {
-        let bad = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+    /// 400 for what is no YAML.
+    pub fn config(&self) -> Result<(Value, Vec<String>), Status> {
+        let bad = |why: String| Status::bad_request(format!("error decoding patch: {NO_JSON}{why}"));
         let text = std::str::from_utf8(&self.body).map_err(|error| bad(error.to_string()))?;
-        let (config, doubled) = yaml::parse_strict(text).map_err(|error| bad(error.to_string()))?;
+        yaml::parse_strict(text).map_err(|error| bad(error.to_string()))
+    }
+
+    /// What to warn of when keys stand twice in a configuration; upstream looks for them after it was applied.
+    ///
+    /// # Errors
+    /// 400 where that is refused.
+    pub fn doubled(doubled: Vec<String>, validation: FieldValidation) -> Result<Vec<String>, Status> {
         match validation {
-            FieldValidation::Strict if !doubled.is_empty() => Err(bad(doubled.join(", "))),
-            FieldValidation::Ignore => Ok((config, Vec::new())),
-            _ => Ok((config, doubled)),
+            FieldValidation::Ignore => Ok(Vec::new()),
+            FieldValidation::Strict if !doubled.is_empty() => {
+                let why = codec::yaml_errors(&doubled);
+                Err(Status::bad_request(format!("error strict decoding patch: {NO_JSON}{why}")))
+            }
+            FieldValidation::Strict | FieldValidation::Warn => Ok(doubled),
         }
     }
 

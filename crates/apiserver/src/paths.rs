@@ -41,26 +41,52 @@ const PATHS: [&str; 16] = [
 pub async fn serve(server: &Arc<Server>, call: &Call) -> Result<Reply, Status> {
     let path = call.parts.uri.path();
     let trimmed = path.trim_matches('/');
-    let (root, rest) = trimmed.split_once('/').map_or((trimmed, None), |(root, rest)| (root, Some(rest)));
-    let reads = matches!(call.parts.method, Method::GET | Method::HEAD);
-    match (root, rest) {
-        ("", None) | ("index.html", None) if reads => Ok(index()),
-        ("statusz", None) if reads => Ok(reply::text(StatusCode::OK, status::statusz(server))),
-        ("flagz", None) if reads => Ok(reply::text(StatusCode::OK, status::flagz(server))),
-        ("livez" | "readyz" | "healthz", check) if reads => Ok(health::serve(server, root, check, &call.query).await),
-        ("version", None) if call.parts.method == Method::GET => {
-            Ok(reply::object(StatusCode::OK, &version(), call.accepts_plain()?))
-        }
-        ("version", None) => Err(Status::method_not_allowed()),
-        ("metrics", None) if reads => Ok(metrics(server)),
-        ("metrics", Some("slis")) if reads => Ok(metrics_text(server.metrics.health(server).await)),
-        ("api" | "apis", _) if call.parts.method != Method::GET && is_served(trimmed) => {
-            Err(Status::method_not_allowed())
-        }
-        _ if reads && let Some(answer) = documents::serve(server, call, trimmed)? => Ok(answer),
-        ("api" | "apis", Some(_)) if is_group(path) => Err(Status::no_such_resource()),
-        _ => Ok(pipeline::not_found()),
+    if is_routed(trimmed) {
+        return routed(server, call, trimmed);
     }
+    match path {
+        "/" | "/index.html" => return Ok(index()),
+        "/statusz" => return Ok(reply::text(StatusCode::OK, status::statusz(server))),
+        "/flagz" => return Ok(reply::text(StatusCode::OK, status::flagz(server))),
+        "/metrics" => return Ok(metrics(server)),
+        "/metrics/slis" => return Ok(metrics_text(server.metrics.health(server).await)),
+        _ => {}
+    }
+    let mut parts = path[1..].splitn(2, '/');
+    if let Some(root @ ("livez" | "readyz" | "healthz")) = parts.next() {
+        return Ok(health::serve(server, root, parts.next(), &call.query).await);
+    }
+    if let Some(answer) = documents::serve(server, call, trimmed)? {
+        return Ok(answer);
+    }
+    if is_group(path) { Err(Status::no_such_resource()) } else { Ok(pipeline::not_found()) }
+}
+
+/// Whether upstream serves what is at and under `path` by a router, which knows methods. Its other paths answer to
+/// all methods alike: health, metrics, OpenAPI, and the lists of groups that the aggregator makes.
+fn is_routed(path: &str) -> bool {
+    match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["version", ..] | [".well-known", "openid-configuration", ..] | ["openid", "v1", "jwks", ..] => true,
+        ["api", ..] => true,
+        ["apis", group] => *group == "apiregistration.k8s.io",
+        ["apis", _, _, ..] => is_served(path),
+        _ => false,
+    }
+}
+
+fn routed(server: &Server, call: &Call, path: &str) -> Result<Reply, Status> {
+    let is_version = path == "version";
+    let is_there = is_version || is_served(path) || PATHS.iter().any(|known| known.trim_matches('/') == path);
+    if !is_there {
+        return Err(Status::no_such_resource());
+    }
+    if call.parts.method != Method::GET {
+        return Err(Status::method_not_allowed());
+    }
+    if is_version {
+        return Ok(reply::object(StatusCode::OK, &version(), call.accepts_plain()?));
+    }
+    documents::serve(server, call, path)?.ok_or_else(Status::no_such_resource)
 }
 
 /// Whether the group of the path is served, though perhaps not the version.

@@ -26,7 +26,7 @@ pub fn object(
     object: &Value,
     accepted: Accepted,
 ) -> Result<Reply, Status> {
-    let shaped = match accepted.shape {
+    let mut shaped = match accepted.shape {
         Shape::Whole => return Ok(reply::object(code, object, accepted.encoding)),
         Shape::PartialMetadata => table::partial(object),
         Shape::Table => {
@@ -35,6 +35,9 @@ pub fn object(
             table::of(kind, std::slice::from_ref(object), metadata, include, server.clock.now())
         }
     };
+    if accepted.is_beta {
+        table::to_beta(&mut shaped);
+    }
     Ok(reply::object(code, &shaped, accepted.encoding))
 }
 
@@ -88,7 +91,7 @@ pub fn list(
     metadata: Value,
     accepted: Accepted,
 ) -> Result<Reply, Status> {
-    let shaped = match accepted.shape {
+    let mut shaped = match accepted.shape {
         Shape::Table => table::of(kind, &objects, metadata, Include::parse(&call.query)?, server.clock.now()),
         Shape::PartialMetadata => {
             let items: Vec<Value> = objects.iter().map(table::partial).collect();
@@ -113,5 +116,8 @@ pub fn list(
             })
         }
     };
+    if accepted.is_beta {
+        table::to_beta(&mut shaped);
+    }
     Ok(reply::object(StatusCode::OK, &shaped, accepted.encoding))
 }

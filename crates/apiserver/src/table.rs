@@ -88,6 +88,24 @@ pub fn partial(object: &Value) -> Value {
     partial
 }
 
+/// Turns a table or metadata of `meta.k8s.io/v1` into that of `v1beta1`, with what is in it.
+pub fn to_beta(shaped: &mut Value) {
+    for list in ["rows", "items"] {
+        let Some(Value::Array(entries)) = shaped.get_mut(list) else { continue };
+        for entry in entries {
+            let entry = if list == "rows" { entry.get_mut("object") } else { Some(entry) };
+            entry.into_iter().for_each(rename);
+        }
+    }
+    rename(shaped);
+}
+
+fn rename(object: &mut Value) {
+    if object.str_at(&["apiVersion"]) == Some("meta.k8s.io/v1") {
+        object.set_at(&["apiVersion"], "meta.k8s.io/v1beta1");
+    }
+}
+
 fn column(column: &Column) -> Value {
     value!({
         "name": (column.name),

@@ -26,6 +26,7 @@ pub async fn get(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Resu
         server.cacher.reach(super::list::version(asked)?).await?;
     }
     let plain = accepted.encoding == Encoding::Json && accepted.shape != Shape::Table && kind.stored_as.is_none();
+    let plain = plain && !accepted.is_beta;
     if plain {
         let key = objects.key(&info.namespace, &info.name);
         let (entry, _) = server.store.get(&key, None).await.map_err(|error| crate::storage::failure(&error))?;

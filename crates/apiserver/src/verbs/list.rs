@@ -61,7 +61,8 @@ pub async fn list(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Res
     let options = ListOptions::parse(&call.query)?;
     let selection = Selection::parse(kind, &call.info.namespace, &options.label_selector, &options.field_selector)?;
     let page = page(server, kind, &options, &selection).await?;
-    if accepted.encoding == Encoding::Json && accepted.shape != Shape::Table && !page.is_empty_partial(accepted.shape) {
+    let is_copied = accepted.encoding == Encoding::Json && accepted.shape != Shape::Table && !accepted.is_beta;
+    if is_copied && !page.is_empty_partial(accepted.shape) {
         let form = if accepted.shape == Shape::PartialMetadata { Form::Partial } else { Form::ListItem };
         return Ok(reply::with_type(StatusCode::OK, "application/json", page.stream(kind, form)));
     }

@@ -86,11 +86,11 @@ fn changed(
     if !patch.is_apply() {
         return patch.apply(live, kind.into(), message, options.field_validation);
     }
-    let (config, warnings) = patch.config(options.field_validation)?;
+    let (config, doubled) = patch.config()?;
     let mut new = ownership::apply(server, call, kind, live, &config, options)?;
     let place = format!("{}/{}", meta::namespace(&config), meta::name(&config));
     codec::tree(message, &mut new, FieldValidation::Ignore).map_err(|error| unfit(kind, &place, &error))?;
-    Ok((new, warnings))
+    Ok((new, Patching::doubled(doubled, options.field_validation)?))
 }
 
 /// The answer when a configuration has a value that its field cannot take.

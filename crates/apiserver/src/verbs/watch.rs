@@ -10,7 +10,7 @@ use base::{CancellationToken, WaitForCancellationFutureOwned};
 use bytes::Bytes;
 use http::StatusCode;
 use kinds::Kind;
-use machinery::schema::Message;
+use machinery::schema::{FieldValidation, Message, decode};
 use machinery::{Status, Value, json, meta, proto, value};
 use store::Revision;
 
@@ -63,6 +63,7 @@ pub async fn watch(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Re
         kind,
         selection,
         shape: accepted.shape,
+        is_beta: accepted.is_beta,
         message: codec::message_of(kind).filter(|_| accepted.encoding == Encoding::Protobuf),
         include,
         marks,
@@ -72,7 +73,7 @@ pub async fn watch(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Re
         open: server.metrics.open(&call.info),
         stop: server.stop.clone(),
         stopped: Box::pin(server.stop.clone().cancelled_owned()),
-        over: false,
+        over: options.timeout_seconds.is_some_and(|seconds| seconds < 0),
         server: server.clone(),
     };
     let is_protobuf = stream.message.is_some();
@@ -109,9 +110,10 @@ async fn begin(server: &Server, options: &ListOptions) -> Result<Begin, Status> 
     }
 }
 
+/// How long the watch lasts; a time that is over already ends it at once.
 fn duration(server: &Server, options: &ListOptions) -> Duration {
-    match options.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0) {
-        Some(seconds) => Duration::from_secs(seconds),
+    match options.timeout_seconds.filter(|seconds| *seconds != 0) {
+        Some(seconds) => Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
         None => server.options.min_request_timeout.mul_f64(1.0 + server.random.fraction()),
     }
 }
@@ -121,6 +123,7 @@ struct Stream {
     kind: &'static Kind,
     selection: Selection,
     shape: Shape,
+    is_beta: bool,
     /// How to write the objects in protobuf, if the client wants that.
     message: Option<&'static Message>,
     include: Include,
@@ -211,8 +214,10 @@ impl Stream {
         self.selection.matches(&item).then(|| match (self.shape, self.message) {
             (Shape::Table, _) => self.table(added, &item, revision),
             (Shape::Whole, Some(message)) => crate::cache::frame(added, self.kind, message, &item, revision),
-            (Shape::PartialMetadata, Some(_)) => self.partial(added, &item, revision),
-            (shape, None) => crate::cache::encode(added, &item, form(shape), revision),
+            (Shape::PartialMetadata, message) if self.is_beta || message.is_some() => {
+                self.partial(added, &item, revision)
+            }
+            (shape, _) => crate::cache::encode(added, &item, form(shape), revision),
         })
     }
 
@@ -222,8 +227,10 @@ impl Stream {
         Some(match (self.shape, self.message) {
             (Shape::Table, _) => self.table(seen, event.shown(seen), event.revision),
             (Shape::Whole, Some(message)) => event.protobuf(seen, self.kind, message),
-            (Shape::PartialMetadata, Some(_)) => self.partial(seen, event.shown(seen), event.revision),
-            (shape, None) => event.json(seen, form(shape)),
+            (Shape::PartialMetadata, message) if self.is_beta || message.is_some() => {
+                self.partial(seen, event.shown(seen), event.revision)
+            }
+            (shape, _) => event.json(seen, form(shape)),
         })
     }
 
@@ -235,38 +242,52 @@ impl Stream {
         Arc::new(Event::new(event.revision, view(&event.item), view(&event.previous)))
     }
 
-    /// An object's metadata in protobuf.
+    /// An object's metadata in a form that no other watcher shares: protobuf, or an old version.
     fn partial(&self, seen: Line, item: &Item, revision: Revision) -> Bytes {
-        self.line(seen.word(), &table::partial(&crate::storage::decode(&item.bytes, revision)))
+        let mut partial = table::partial(&crate::storage::decode(&item.bytes, revision));
+        if self.is_beta {
+            table::to_beta(&mut partial);
+        }
+        self.line(seen.word(), &partial)
     }
 
-    /// A table with one row; only the first one has the columns.
     fn table(&mut self, seen: Line, item: &Item, revision: Revision) -> Bytes {
         let mut object = item.value();
         meta::set_resource_version(&mut object, &revision.to_string());
-        let metadata = value!({"resourceVersion": (revision.to_string())});
-        let now = self.server.clock.now();
-        let mut table = table::of(self.kind, std::slice::from_ref(&object), metadata, self.include, now);
-        if std::mem::replace(&mut self.columns_sent, true) {
-            table.set_at(&["columnDefinitions"], Value::Null);
-        }
+        let table = self.table_of(&object, revision);
         self.line(seen.word(), &table)
     }
 
-    /// An object with nothing but a version: everything up to there has been sent.
-    fn mark(&self, revision: Revision, initial_end: bool) -> Bytes {
-        let mut object = value!({
-            "kind": (self.kind.kind),
-            "apiVersion": (self.kind.api_version()),
-            "metadata": {"resourceVersion": (revision.to_string())},
-        });
-        if self.shape == Shape::PartialMetadata {
-            meta::set_type(&mut object, "meta.k8s.io/v1", "PartialObjectMetadata");
+    /// A table with one row; only the first one has the columns.
+    fn table_of(&mut self, object: &Value, revision: Revision) -> Value {
+        let metadata = value!({"resourceVersion": (revision.to_string())});
+        let now = self.server.clock.now();
+        let mut table = table::of(self.kind, std::slice::from_ref(object), metadata, self.include, now);
+        if std::mem::replace(&mut self.columns_sent, true) {
+            table.set_at(&["columnDefinitions"], Value::Null);
         }
+        if self.is_beta {
+            table::to_beta(&mut table);
+        }
+        table
+    }
+
+    /// An object with nothing but a version: everything up to there has been sent.
+    fn mark(&mut self, revision: Revision, initial_end: bool) -> Bytes {
+        let mut object = if self.shape == Shape::PartialMetadata {
+            value!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {}})
+        } else {
+            unset(self.kind)
+        };
+        meta::set_resource_version(&mut object, &revision.to_string());
         if initial_end {
             meta::set_annotation(&mut object, INITIAL_EVENTS_END, "true");
         }
-        self.line("BOOKMARK", &object)
+        let mut shown = if self.shape == Shape::Table { self.table_of(&object, revision) } else { object };
+        if self.is_beta {
+            table::to_beta(&mut shown);
+        }
+        self.line("BOOKMARK", &shown)
     }
 
     fn line(&self, word: &str, object: &Value) -> Bytes {
@@ -278,6 +299,20 @@ impl Stream {
         out.push(b'\n');
         out.into()
     }
+}
+
+/// An object of which nothing is set, as Go writes one: with the structs and counts that it never leaves out.
+fn unset(kind: &Kind) -> Value {
+    let mut object = value!({"kind": (kind.kind), "apiVersion": (kind.api_version()), "metadata": {}});
+    // These count in plain numbers inside upstream's server, so that an unset one is zero.
+    if matches!(kind.kind, "Deployment" | "ReplicaSet" | "StatefulSet") {
+        object.set_at(&["spec", "replicas"], Value::Int(0));
+    }
+    if let Some(message) = codec::message_of(kind) {
+        let decoded = decode(message, &mut object, FieldValidation::Ignore);
+        base::never!(decoded.is_err(), "an empty object decodes");
+    }
+    object
 }
 
 fn form(shape: Shape) -> Form {

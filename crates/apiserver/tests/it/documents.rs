@@ -99,6 +99,54 @@ async fn all_paths() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn methods_of_paths() {
+    let world = World::new().await;
+    let mut shown = Vec::new();
+    for request in [
+        "POST /",
+        "DELETE /livez",
+        "GET /livez/",
+        "POST /openapi/v3",
+        "POST /apis",
+        "POST /apis/apps",
+        "POST /apis/apps/v1",
+        "POST /api",
+        "POST /version",
+        "GET /version/x",
+        "PUT /openid/v1/jwks",
+        "GET /nope",
+    ] {
+        let (method, path) = request.split_once(' ').unwrap();
+        let answer = world.send(method, path, "application/json", "").await;
+        shown.push(format!("{request}: {} {}", answer.status().as_u16(), header(&answer, "content-type")));
+    }
+    for path in ["/api", "/apis", "/apis/apps"] {
+        let (_, answer) = json_of(world.get(path, &[("accept", "text/html")]).await);
+        shown.push(format!("{path}: {}", answer.str_at(&["message"]).unwrap().lines().next().unwrap()));
+    }
+    expect![[r#"
+        POST /: 200 application/json
+        DELETE /livez: 200 text/plain; charset=utf-8
+        GET /livez/: 404 text/plain; charset=utf-8
+        POST /openapi/v3: 200 application/json
+        POST /apis: 200 application/json
+        POST /apis/apps: 200 application/json
+        POST /apis/apps/v1: 405 application/json
+        POST /api: 405 application/json
+        POST /version: 405 application/json
+        GET /version/x: 404 application/json
+        PUT /openid/v1/jwks: 405 application/json
+        GET /nope: 404 text/plain; charset=utf-8
+        /api: 406: Not Acceptable
+        /apis: only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
+        /apis/apps: only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"#]].assert_eq(&shown.join("\n"));
+}
+
+fn json_of(answer: Response<impl AsRef<[u8]>>) -> (u16, Value) {
+    (answer.status().as_u16(), json::parse(answer.body().as_ref()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
 async fn metrics() {
     let world = World::new().await;
     world.play("POST cm {\"metadata\":{\"name\":\"a\"}}\nGET cm\nGET cm/a\nGET cm/b").await;

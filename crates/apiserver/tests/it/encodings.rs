@@ -108,3 +108,35 @@ async fn a_watch_in_protobuf_has_frames() {
     }
     assert_eq!(words, ["ADDED"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_stand_twice() {
+    let world = World::new().await;
+    let body = "metadata:\n  name: a\n  odd: 1\ndata:\n  k: a\n  k: b\n";
+    let config = format!("apiVersion: v1\nkind: ConfigMap\n{}", body.replace("  odd: 1\n", ""));
+    let (yaml, apply) = ("application/yaml", "application/apply-patch+yaml");
+    let mut shown = Vec::new();
+    for (method, path, media_type, text) in [("POST", "", yaml, body), ("PATCH", "/a", apply, config.as_str())] {
+        for how in ["Strict", "Warn", "Ignore"] {
+            let url = format!(
+                "/api/v1/namespaces/ns/configmaps{path}?dryRun=All&fieldManager=m&force=true&fieldValidation={how}"
+            );
+            let answer = world.send(method, &url, media_type, text).await;
+            let warnings: Vec<_> =
+                answer.headers().get_all("warning").iter().map(|w| w.to_str().unwrap().to_owned()).collect();
+            let object = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+            let object = json::parse(&object).unwrap();
+            let message = object.str_at(&["message"]).unwrap_or_default().to_owned();
+            shown.push(format!("{method} {how}: {message} {}", warnings.join("; ")));
+        }
+    }
+    expect![[r#"
+        POST Strict: ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: yaml: unmarshal errors:
+          line 6: key "k" already set in map, unknown field "metadata.odd" 
+        POST Warn:  299 - "line 6: key \"k\" already set in map"; 299 - "unknown field \"metadata.odd\""
+        POST Ignore:  
+        PATCH Strict: error strict decoding patch: error converting YAML to JSON: yaml: unmarshal errors:
+          line 7: key "k" already set in map 
+        PATCH Warn:  299 - "line 7: key \"k\" already set in map"
+        PATCH Ignore:  "#]].assert_eq(&shown.join("\n"));
+}

@@ -87,7 +87,7 @@ async fn methods_and_times() {
         OPTIONS /api/v1/namespaces: 405 Failure the server does not allow this method on the requested resource
         BREW /api/v1/namespaces/ns: 405 Failure the server does not allow this method on the requested resource
         HEAD /livez: 200 
-        HEAD /apis: 405 
+        HEAD /apis: 200 
         POST /apis/apps/v1: 405 Failure the server does not allow this method on the requested resource
         GET /api/v1/namespaces/ns?timeout=1: 400 Failure invalid timeout specified in the request URL - time: missing unit in duration "1"
         GET /api/v1/namespaces/ns?timeout=soon: 400 Failure invalid timeout specified in the request URL - time: invalid duration "soon"

@@ -126,3 +126,39 @@ async fn the_past_of_another_server_until_it_is_forgotten() {
         ERROR too old resource version: 2 (6)"#]]
     .assert_eq(&format!("{past}\n{forgotten}"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn bookmarks_have_the_shape_of_their_kind() {
+    let world = World::new().await;
+    let query =
+        "watch=1&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1";
+    let mut shown = Vec::new();
+    for (path, accept) in [
+        ("/api/v1/namespaces/ns/pods", "application/json"),
+        ("/apis/apps/v1/namespaces/ns/replicasets", "application/json"),
+        (CONFIG_MAPS, "application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io"),
+        (CONFIG_MAPS, "application/json;as=Table;v=v1;g=meta.k8s.io"),
+    ] {
+        let answer = world.get(&format!("{path}?{query}"), &[("accept", accept)]).await;
+        let text = String::from_utf8(answer.into_body().to_vec()).unwrap();
+        let mut event = json::parse(text.lines().next().unwrap().as_bytes()).unwrap();
+        event.remove_at(&["object", "metadata"]);
+        event.remove_at(&["object", "columnDefinitions"]);
+        if let Some(Value::Array(rows)) = event.at_mut(&["object", "rows"]) {
+            rows.iter_mut().for_each(|row| drop(row.remove_at(&["object", "metadata", "resourceVersion"])));
+        }
+        shown.push(json::to_string(event.get("object").unwrap()));
+    }
+    expect![[r#"
+        {"kind":"Pod","apiVersion":"v1","spec":{"containers":null},"status":{}}
+        {"kind":"ReplicaSet","apiVersion":"apps/v1","spec":{"replicas":0,"selector":null,"template":{"metadata":{},"spec":{"containers":null}}},"status":{"replicas":0}}
+        {"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1beta1"}
+        {"kind":"Table","apiVersion":"meta.k8s.io/v1","rows":[{"cells":["",0,"\u003cunknown\u003e"],"object":{"metadata":{"annotations":{"k8s.io/initial-events-end":"true"}},"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1"}}]}"#]].assert_eq(&shown.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_that_is_over_ends_a_watch_at_once() {
+    let world = World::new().await;
+    world.play("POST cm {\"metadata\":{\"name\":\"a\"}}").await;
+    assert_eq!(lines(&world, "timeoutSeconds=-1", 1).await, "");
+}

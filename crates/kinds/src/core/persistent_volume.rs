@@ -79,7 +79,7 @@ fn row(volume: &Value, now: Timestamp) -> Vec<Value> {
         str(volume, &["spec", "persistentVolumeReclaimPolicy"]),
         status.into(),
         claim.unwrap_or_default().into(),
-        str(volume, &["spec", "storageClassName"]),
+        deprecated::class(volume),
         str_or(volume, &["spec", "volumeAttributesClassName"], "<unset>"),
         str(volume, &["status", "reason"]),
         age(volume, now),
@@ -239,9 +239,16 @@ fn validate_update(new: &Value, old: &Value) -> Errors {
     errors
 }
 
+/// Where the mount options stood before they became a field.
+const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
+
 /// What deserves a warning in a volume.
 fn warnings(volume: &Value) -> Vec<String> {
     let mut warnings: Vec<String> = deprecated::class_annotation(volume).into_iter().collect();
+    if meta::annotation(volume, MOUNT_OPTIONS).is_some() {
+        let place = Path::new("metadata.annotations").key(MOUNT_OPTIONS);
+        warnings.push(format!("{place}: deprecated since v1.31; use \"mountOptions\" attribute instead"));
+    }
     if volume.str_at(&["spec", "persistentVolumeReclaimPolicy"]) == Some("Recycle") {
         let advice = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.";
         warnings.push(format!("spec.persistentVolumeReclaimPolicy: {advice}"));

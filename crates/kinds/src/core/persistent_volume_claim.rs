@@ -81,7 +81,7 @@ fn row(claim: &Value, now: Timestamp) -> Vec<Value> {
         str(claim, &["spec", "volumeName"]),
         capacity,
         modes.into(),
-        str(claim, &["spec", "storageClassName"]),
+        deprecated::class(claim),
         str_or(claim, &["spec", "volumeAttributesClassName"], "<unset>"),
         age(claim, now),
         str_or(claim, &["spec", "volumeMode"], "<unset>"),

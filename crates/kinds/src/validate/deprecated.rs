@@ -48,6 +48,13 @@ pub fn class_annotation(object: &Value) -> Option<String> {
     Some(format!("{place}: deprecated since v1.8; use \"storageClassName\" attribute instead"))
 }
 
+/// The class of a volume or claim: its old annotation says it before its field does.
+#[must_use]
+pub fn class(object: &Value) -> Value {
+    let annotation = machinery::meta::annotation(object, BETA_CLASS);
+    annotation.or_else(|| object.str_at(&["spec", "storageClassName"])).unwrap_or_default().into()
+}
+
 /// The warnings about a claim's spec.
 #[must_use]
 pub fn claim_spec(spec: &Value, path: &Path) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! What deserves a warning in a Service.
 
-use machinery::field::Path;
+use machinery::field::{Path, quote};
 use machinery::{Value, meta};
 
 use super::is_headless;
@@ -8,6 +8,9 @@ use crate::validate::address::{cidr_warnings, ip_warnings};
 
 const TOPOLOGY_HINTS: &str = "service.kubernetes.io/topology-aware-hints";
 const TOPOLOGY_MODE: &str = "service.kubernetes.io/topology-mode";
+
+/// The type of Services that are only a name.
+const NAMED: &str = "ExternalName";
 
 /// The warnings about a Service.
 pub(super) fn warnings(service: &Value, _: Option<&Value>) -> Vec<String> {
@@ -27,13 +30,24 @@ pub(super) fn warnings(service: &Value, _: Option<&Value>) -> Vec<String> {
         let addresses = texts("clusterIPs");
         all.extend(addresses.flat_map(|(i, ip)| ip_warnings(&ip, &path.child("clusterIPs").index(i))));
     }
-    if texts("externalIPs").next().is_some() {
-        all.push("spec.externalIPs is deprecated".to_owned());
-    }
+    let kind = service.str_at(&["spec", "type"]).unwrap_or_default();
+    let has_external = texts("externalIPs").next().is_some();
     all.extend(texts("externalIPs").flat_map(|(i, ip)| ip_warnings(&ip, &path.child("externalIPs").index(i))));
+    if has_external && !is_headless(service) && kind != NAMED {
+        all.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
+    }
     all.extend(balancer.into_iter().flat_map(|ip| ip_warnings(ip, &path.child("loadBalancerIP"))));
     let ranges = texts("loadBalancerSourceRanges");
     all.extend(ranges.flat_map(|(i, range)| cidr_warnings(&range, &path.child("loadBalancerSourceRanges").index(i))));
+    if has_external && kind == NAMED {
+        all.push(format!("spec.externalIPs is ignored when spec.type is {}", quote(NAMED)));
+    }
+    if kind != NAMED && service.str_at(&["spec", "externalName"]).is_some_and(|name| !name.is_empty()) {
+        all.push(format!("spec.externalName is ignored when spec.type is not {}", quote(NAMED)));
+    }
+    if service.str_at(&["spec", "trafficDistribution"]) == Some("PreferClose") {
+        all.push("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"".to_owned());
+    }
     all
 }
 
