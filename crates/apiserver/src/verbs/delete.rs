@@ -57,8 +57,8 @@ pub async fn delete(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let accepted = call.accepts_object()?;
     let options = options(call, body).await?;
     let (namespace, name) = (call.info.namespace.clone(), call.info.name.clone());
-    admit(server, call, kind, &namespace, &name, options.dry_run).await?;
-    let deleted = delete_object(server, kind, &namespace, &name, &options).await?;
+    let stored = admit(server, call, kind, &namespace, &name, options.dry_run).await?;
+    let deleted = delete_stored(server, kind, stored, &options).await?;
     let answers_object = match kind.group {
         "" => ANSWERS_OBJECT.contains(&kind.plural),
         "storage.k8s.io" => kind.plural != "csistoragecapacities",
@@ -80,7 +80,7 @@ pub async fn delete(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     respond::object(server, call, kind, code, &deleted.object, accepted)
 }
 
-/// Lets admission plugins refuse the deletion.
+/// Lets admission plugins refuse the deletion; gives the object.
 ///
 /// # Errors
 /// 404 when there is no such object, and the answer of the plugin that refuses.
@@ -91,12 +91,13 @@ pub async fn admit(
     namespace: &str,
     name: &str,
     dry_run: bool,
-) -> Result<(), Status> {
-    let old = Objects::new(server, kind).get(namespace, name).await?.object;
-    let write = Write { operation: Operation::Delete, kind, body_kind: kind.kind, old: Some(&old), dry_run };
+) -> Result<Stored, Status> {
+    let stored = Objects::new(server, kind).get(namespace, name).await?;
+    let write = Write { operation: Operation::Delete, kind, body_kind: kind.kind, old: Some(&stored.object), dry_run };
     let mut nothing = Value::Null;
     access::admit(server, call, &write, &mut nothing).await?;
-    access::validate(server, call, &write, &mut nothing).await
+    access::validate(server, call, &write, &mut nothing).await?;
+    Ok(stored)
 }
 
 /// The options in the body, or in the query when there is no body.
@@ -136,13 +137,27 @@ pub async fn delete_object(
     name: &str,
     options: &DeleteOptions,
 ) -> Result<Deleted, Status> {
+    let stored = Objects::new(server, kind).get(namespace, name).await?;
+    delete_stored(server, kind, stored, options).await
+}
+
+/// Deletes an object that was just read, or marks it.
+///
+/// # Errors
+/// As [`delete_object`].
+pub async fn delete_stored(
+    server: &Server,
+    kind: &'static Kind,
+    mut stored: Stored,
+    options: &DeleteOptions,
+) -> Result<Deleted, Status> {
     let objects = Objects::new(server, kind);
+    let name = meta::name(&stored.object);
     if kind.group == "scheduling.k8s.io" && SYSTEM_CLASSES.contains(&name) {
         let why = "this is a system priority class and cannot be deleted";
         return Err(Status::forbidden(kind.group_resource(), name, why));
     }
     loop {
-        let stored = objects.get(namespace, name).await?;
         check_preconditions(kind, &stored.object, options)?;
         match plan(kind, &stored, options, server.clock.now()) {
             Plan::Nothing => return Ok(Deleted { object: stored.object, gone: false }),
@@ -164,6 +179,7 @@ pub async fn delete_object(
                 }
             }
         }
+        stored = objects.get(meta::namespace(&stored.object), meta::name(&stored.object)).await?;
     }
 }
 

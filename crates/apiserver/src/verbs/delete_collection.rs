@@ -1,11 +1,12 @@
-//! DELETE of a collection: every selected object, one after the other.
+//! DELETE of a collection: every selected object, some at a time.
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use kinds::Kind;
 use machinery::{Status, Value};
 
-use super::delete::{admit, delete_object, options};
+use super::delete::{admit, delete_stored, options};
 use super::list::page;
 use crate::cache::{Item, Selection};
 use crate::call::Call;
@@ -13,6 +14,9 @@ use crate::options::{DeleteOptions, ListOptions};
 use crate::reply::{Body, Reply};
 use crate::respond;
 use crate::server::Server;
+
+/// So many objects are deleted at a time; the store makes them durable together.
+const AT_A_TIME: usize = 64;
 
 /// Deletes what the selectors select and answers with the objects as they were.
 ///
@@ -29,24 +33,43 @@ pub async fn delete_collection(
     let delete = options(call, body).await?;
     let selection = Selection::parse(kind, &call.info.namespace, &chosen.label_selector, &chosen.field_selector)?;
     let found = page(server, kind, &chosen, &selection).await?;
-    for item in &found.items {
-        match one(server, call, kind, item, &delete).await {
-            Ok(()) => {}
-            Err(status) if status.code == 404 => {}
-            Err(status) => return Err(status),
-        }
+    for items in found.items.chunks(AT_A_TIME) {
+        some(server, call, kind, items, &delete).await?;
     }
     let objects: Vec<Value> = found.items.iter().map(|item| item.value()).collect();
     respond::list(server, call, kind, objects, found.metadata(), accepted)
 }
 
-async fn one(
+/// Deletes some objects at once. Those before one that is refused go all the same.
+async fn some(
     server: &Server,
     call: &mut Call,
     kind: &'static Kind,
-    item: &Item,
+    items: &[Arc<Item>],
     options: &DeleteOptions,
 ) -> Result<(), Status> {
-    admit(server, call, kind, &item.namespace, &item.name, options.dry_run).await?;
-    delete_object(server, kind, &item.namespace, &item.name, options).await.map(drop)
+    let (mut admitted, mut refusal) = (Vec::with_capacity(items.len()), Ok(()));
+    for item in items {
+        match unless_gone(admit(server, call, kind, &item.namespace, &item.name, options.dry_run).await) {
+            Ok(stored) => admitted.extend(stored),
+            Err(status) => {
+                refusal = Err(status);
+                break;
+            }
+        }
+    }
+    let deletions = admitted.into_iter().map(|stored| delete_stored(server, kind, stored, options));
+    for deleted in join_all(deletions).await {
+        unless_gone(deleted)?;
+    }
+    refusal
+}
+
+/// That somebody else was first is no error.
+fn unless_gone<T>(result: Result<T, Status>) -> Result<Option<T>, Status> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(status) if status.code == 404 => Ok(None),
+        Err(status) => Err(status),
+    }
 }
