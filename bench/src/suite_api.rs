@@ -10,7 +10,7 @@ use crate::etcd::Etcd;
 use crate::figure::{median, micros_each, print, progress};
 use crate::process::Cox;
 use crate::single::Single;
-use crate::writes::Creates;
+use crate::writes::Writes;
 use crate::{leases, lists, objects, single, watches, writes};
 
 /// The API server must be ready by then.
@@ -87,14 +87,17 @@ pub async fn run(cox: &Path, data_dir: &Path, arguments: &Arguments) -> Result<(
     }
     progress("creating pods");
     let small = (arguments.clients, arguments.small_pods);
-    let small = writes::create(cox, &cluster, "small", small, objects::small_pod).await?;
-    print_creates(&arguments.row("create"), &connection_size(&connection, "small").await?, &small);
+    let created = writes::create(cox, &cluster, "small", small, objects::small_pod).await?;
+    print_writes(&arguments.row("create"), &connection_size(&connection, "small").await?, &created);
     let few = single::time(&connection, "small").await?;
-    connection.bytes(http::Method::DELETE, "/api/v1/namespaces/small/pods?gracePeriodSeconds=0", None).await?;
+    let told = writes::tell_status(cox, &cluster, "small", small).await?;
+    print_writes(&arguments.row("status patch"), &connection_size(&connection, "small").await?, &told);
+    let deleted = writes::delete_all(cox, &connection, "small", arguments.small_pods).await?;
+    print_writes(&arguments.row("delete"), "that size, with one request", &deleted);
 
     let each = (arguments.clients, arguments.pods);
     let large = writes::create(cox, &cluster, "large-1", each, objects::large_pod).await?;
-    print_creates(&arguments.row("create"), &connection_size(&connection, "large-1").await?, &large);
+    print_writes(&arguments.row("create"), &connection_size(&connection, "large-1").await?, &large);
     let bytes = measure_lists(cox, &cluster, arguments).await?;
 
     progress("filling the memory");
@@ -175,12 +178,12 @@ async fn connection_size(connection: &crate::cluster::Connection, namespace: &st
     Ok(format!("{:.1} kB", bytes as f64 / 1e3))
 }
 
-fn print_creates(key: &str, size: &str, creates: &Creates) {
+fn print_writes(key: &str, size: &str, writes: &Writes) {
     let text = format!(
         "{:.0} µs for a pod of {size} ({:.0} a second over {})",
-        micros_each(creates.cpu, creates.count),
-        creates.count as f64 / creates.wall.as_secs_f64(),
-        creates.count,
+        micros_each(writes.cpu, writes.count),
+        writes.count as f64 / writes.wall.as_secs_f64(),
+        writes.count,
     );
     print(key, &text);
 }
