@@ -1,5 +1,6 @@
 // What must hold of any bytes that reach the API server before it knows what they are.
 
+use apiserver::options::{DeleteOptions, ListOptions, PatchKind, WriteOptions};
 use apiserver::query::{Query, escape, go_duration, unescape};
 use apiserver::{Continuation, RequestInfo};
 use http::Method;
@@ -35,6 +36,11 @@ pub fn queries(bytes: &[u8]) {
     assert_eq!(unescape(&escape(text), false).as_deref(), Some(text));
     let _ = (go_duration(text), unescape(text, true));
     let query = Query::parse(Some(text));
+    let _ = (ListOptions::parse(&query), DeleteOptions::from_query(&query));
+    let _ = (WriteOptions::create(&query), WriteOptions::update(&query));
+    for kind in [PatchKind::Json, PatchKind::Merge, PatchKind::Strategic, PatchKind::Apply] {
+        let _ = WriteOptions::patch(&query, kind);
+    }
     for name in ["limit", "timeoutSeconds", "watch", "dryRun"] {
         let _ = (query.number(name), query.truth(name), query.all(name).count());
     }

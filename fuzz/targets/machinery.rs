@@ -5,7 +5,7 @@ use machinery::fields_selector::Selector as FieldSelector;
 use machinery::labels::Selector;
 use machinery::patch::{json as json_patch, merge, strategic};
 use machinery::schema::{self, FieldValidation, Message};
-use machinery::{Quantity, json, meta, proto, yaml};
+use machinery::{Quantity, Value, json, meta, proto, yaml};
 
 /// A target: its name, which is also that of its corpus, and what it checks.
 pub type Target = (&'static str, fn(&[u8]));
@@ -25,7 +25,7 @@ pub const ALL: &[Target] = &[
     ("quantities", quantities),
 ];
 
-/// What is read is written and read the same.
+/// What is read is written and read the same. (A whole number with a point or an exponent becomes one without.)
 pub fn json(bytes: &[u8]) {
     let strict = json::parse_strict(bytes);
     let Ok(value) = json::parse(bytes) else {
@@ -33,7 +33,8 @@ pub fn json(bytes: &[u8]) {
         return;
     };
     let text = json::to_vec(&value);
-    assert_eq!(json::parse(&text).as_ref(), Ok(&value), "{}", String::from_utf8_lossy(&text));
+    let again = json::parse(&text).map(|value| json::to_string(&value));
+    assert_eq!(again.as_deref(), Ok(&*String::from_utf8_lossy(&text)));
 }
 
 /// What is read can be written, and that is read as what is written the same. (Members are sorted by writing.)
@@ -90,30 +91,49 @@ pub fn patch_merge(bytes: &[u8]) {
     }
 }
 
-/// A strategic patch of a pod.
+/// A strategic patch of an object of its kind, or of a pod.
 pub fn patch_strategic(bytes: &[u8]) {
     let (object, patch) = two(bytes);
     let (Ok(mut object), Ok(patch)) = (json::parse(object), json::parse(patch)) else { return };
-    let _ = strategic::apply(of("v1", "Pod"), &mut object, patch).map(|()| json::to_vec(&object));
+    let _ = strategic::apply(of_object(&object), &mut object, patch).map(|()| json::to_vec(&object));
 }
 
-/// Applying a second time changes nothing.
+/// Applying a second time changes nothing, and takes nothing from anybody.
 pub fn apply(bytes: &[u8]) {
     let (live, config) = two(bytes);
     let (Ok(mut live), Ok(config)) = (json::parse(live), json::parse(config)) else { return };
-    let message = of("v1", "Pod");
+    let message = of_object(&config);
     if live.as_object().is_none() || schema::decode(message, &mut live, FieldValidation::Ignore).is_err() {
         return;
     }
-    let (manager, api_version, time) = ("m", "v1", "2026-01-01T00:00:00Z");
+    let api_version = if meta::api_version(&config).is_empty() { "v1" } else { meta::api_version(&config) };
+    let (manager, time) = ("m", "2026-01-01T00:00:00Z");
     let write = Write { manager, subresource: "", api_version, time, message, reset: None, convert: &|_, _| None };
+    let mut updated = config.clone();
+    if updated.as_object().is_some() && schema::decode(message, &mut updated, FieldValidation::Ignore).is_ok() {
+        apply::update(&live, &mut updated, &write);
+        check_owners(&updated);
+    }
     let Ok(mut once) = apply::apply(&live, &config, true, &write) else { return };
+    check_owners(&once);
     if schema::decode(message, &mut once, FieldValidation::Ignore).is_err() {
         return;
     }
-    let _ = apply::apply(&once, &config, false, &write);
-    let mut updated = once.clone();
-    apply::update(&live, &mut updated, &write);
+    let other = Write { manager: "other", ..write };
+    let _ = apply::apply(&once, &config, false, &other).map(|shared| check_owners(&shared));
+    let Ok(mut twice) = apply::apply(&once, &config, false, &write) else { return };
+    if schema::decode(message, &mut twice, FieldValidation::Ignore).is_ok() {
+        assert_eq!(json::to_string(&twice), json::to_string(&once));
+    }
+}
+
+/// What is written of owners can be read.
+fn check_owners(object: &Value) {
+    for owner in object.items_at(&["metadata", "managedFields"]) {
+        let Some(fields) = owner.get("fieldsV1") else { continue };
+        let set = Set::from_value(fields).expect("a set");
+        assert_eq!(Set::from_value(&set.to_value()), Some(set));
+    }
 }
 
 /// A set of fields that is read is written and read the same.
@@ -160,6 +180,12 @@ fn two(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 fn split(api_version: &str) -> (&str, &str) {
     api_version.split_once('/').unwrap_or(("", api_version))
+}
+
+/// The shape of the object's kind; what has none counts as a pod.
+fn of_object(object: &Value) -> &'static Message {
+    let (group, version) = split(meta::api_version(object));
+    schema::of_kind(group, version, meta::kind(object)).unwrap_or_else(|| of("v1", "Pod"))
 }
 
 fn of(api_version: &str, kind: &str) -> &'static Message {

@@ -27,7 +27,7 @@ mod metrics;
 mod negotiate;
 mod objects;
 pub mod openapi;
-mod options;
+pub mod options;
 mod ownership;
 mod patching;
 mod paths;

@@ -7,6 +7,10 @@ mod documents;
 mod encodings;
 #[path = "../../../../fuzz/targets/apiserver.rs"]
 mod hostile;
+#[path = "../../../../fuzz/targets/kinds.rs"]
+mod hostile_objects;
+#[path = "../../../../fuzz/targets/requests.rs"]
+mod hostile_requests;
 mod limits;
 mod list;
 mod services;
@@ -20,4 +24,6 @@ mod world;
 #[test]
 fn no_input_is_fatal() {
     smoke::run(hostile::ALL);
+    smoke::run(hostile_objects::ALL);
+    smoke::run(hostile_requests::ALL);
 }

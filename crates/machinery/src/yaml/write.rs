@@ -1,5 +1,7 @@
 //! The YAML writer: the layout that Kubernetes' tools print (keys sorted, lists not indented). Long lines stay whole.
 
+use std::cmp::Ordering;
+
 use super::scalar;
 use crate::{Object, Value};
 
@@ -139,18 +141,94 @@ fn double_quoted(text: &str) -> String {
     out
 }
 
-/// go-yaml's order of keys: letters after other characters, runs of digits by their number.
-fn natural_order(a: &str, b: &str) -> std::cmp::Ordering {
-    let (x, y): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let Some(at) = x.iter().zip(&y).position(|(x, y)| x != y) else { return x.len().cmp(&y.len()) };
-    match (x[at].is_alphabetic(), y[at].is_alphabetic()) {
-        (true, true) => return x[at].cmp(&y[at]),
-        (true, false) => return std::cmp::Ordering::Greater,
-        (false, true) => return std::cmp::Ordering::Less,
+/// go-yaml's order of keys: the first characters that differ decide, and runs of digits by their number. Letters come
+/// after other characters, but before them within a number. It is an order: sorting needs one.
+fn natural_order(a: &str, b: &str) -> Ordering {
+    let Some(at) = a.char_indices().zip(b.chars()).find(|((_, x), y)| x != y).map(|((at, _), _)| at) else {
+        return a.len().cmp(&b.len());
+    };
+    let (before, m, n) = (&a[..at], &a[at..], &b[at..]);
+    let number_before = &before[before.trim_end_matches(|c: char| c.is_ascii_digit()).len()..];
+    match (is_letter(m), is_letter(n)) {
+        (true, true) => return m.chars().next().cmp(&n.chars().next()),
+        (true, false) if number_before.is_empty() => return Ordering::Greater,
+        (false, true) if number_before.is_empty() => return Ordering::Less,
+        (true, false) => return Ordering::Less,
+        (false, true) => return Ordering::Greater,
         (false, false) => {}
     }
-    let digits = |text: &[char]| text[at..].iter().take_while(|c| c.is_ascii_digit()).collect::<String>();
-    let (m, n) = (digits(&x), digits(&y));
-    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
-    number(&m).cmp(&number(&n)).then(m.len().cmp(&n.len())).then(x[at].cmp(&y[at]))
+    // Where a number goes on that is not zero so far, zeros count.
+    let zeros_count = number_before.contains(|c| c != '0');
+    let size = |digits: &str| {
+        let digits = if zeros_count { digits } else { digits.trim_start_matches('0') };
+        (digits.len(), digits.to_owned())
+    };
+    let (p, q) = (digits(m), digits(n));
+    size(p).cmp(&size(q)).then(p.len().cmp(&q.len())).then_with(|| m.chars().next().cmp(&n.chars().next()))
+}
+
+fn is_letter(text: &str) -> bool {
+    text.starts_with(char::is_alphabetic)
+}
+
+fn digits(text: &str) -> &str {
+    &text[..text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stand_in_one_order() {
+        let mut keys = vec![
+            "b",
+            "a",
+            "A",
+            "-",
+            "a1",
+            "a10",
+            "a2",
+            "a02",
+            "a002",
+            "a1b",
+            "a1-",
+            "a1ey",
+            "a10x",
+            "10",
+            "9",
+            "09",
+            "0",
+            "00",
+            "1a",
+            "1.",
+            "a100000000000000000000000",
+            "a99999999999999999999999",
+            "ä",
+            "a.b",
+            "a/b",
+            "ab",
+            "a_",
+            "",
+            "x1ey",
+            "x10",
+            "x11",
+            "x22",
+            "x7",
+            "~",
+            "105",
+            "15",
+            "1005",
+        ];
+        keys.sort_by(|a, b| natural_order(a, b));
+        expect_test::expect![" - ~ 0 00 1a 1. 9 09 10 15 105 1005 A a a.b a/b a_ a1 a1b a1ey a1- a2 a02 a002 a10 a10x a99999999999999999999999 a100000000000000000000000 ab b x1ey x7 x10 x11 x22 ä"].assert_eq(&keys.join(" "));
+        for a in &keys {
+            for b in &keys {
+                assert_eq!(natural_order(a, b), natural_order(b, a).reverse(), "{a} {b}");
+                for c in keys.iter().filter(|c| natural_order(a, b).is_le() && natural_order(b, c).is_le()) {
+                    assert!(natural_order(a, c).is_le(), "{a} {b} {c}");
+                }
+            }
+        }
+    }
 }

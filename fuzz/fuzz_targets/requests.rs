@@ -1,0 +1,7 @@
+#![no_main]
+
+#[allow(dead_code, reason = "each binary is one of the targets")]
+#[path = "../targets/requests.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::requests(bytes));
