@@ -41,6 +41,19 @@ pub fn client_tls(
     Ok(Arc::new(builder.with_client_auth_cert(chain, key).map_err(bad)?))
 }
 
+/// TLS towards parts of the control plane on this machine, which are asked for nothing but their health: no certificate
+/// is shown, any is taken.
+///
+/// # Errors
+/// When the provider knows no version of TLS.
+pub fn probe_tls() -> Result<Arc<ClientConfig>, BadCredentials> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions().map_err(bad)?;
+    let any = Arc::new(AnyCertificate(provider));
+    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(any).with_no_client_auth()))
+}
+
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, BadCredentials> {
     CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().map_err(bad)
 }

@@ -136,6 +136,7 @@ impl Runner {
     ) -> Arc<Self> {
         let settings = settings.clone();
         let queue = Queue::new(context.clock.clone(), context.random.clone(), QUEUE_BACKOFF);
+        let queue = queue.of_controller(controller.name);
         let (context, informers, recorder) = (context.clone(), informers.clone(), recorder.clone());
         Arc::new(Self { controller, settings, context, informers, recorder, queue, unseen: Mutex::default() })
     }

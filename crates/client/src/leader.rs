@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
-use crate::{ApiError, Context};
+use crate::{ApiError, Context, metrics};
 
 /// A holder that did not renew for so long has lost the lease.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
@@ -73,10 +73,12 @@ pub async fn lead_timed<F: Future<Output = ()>>(
     work: impl FnOnce(CancellationToken) -> F,
 ) -> bool {
     let mut election = Election { context, candidate, timing, observed: None };
+    metrics::leads(&candidate.name, false);
     if context.cancel.run_until_cancelled(election.acquire()).await.is_none() {
         return true;
     }
     tracing::info!(identity = candidate.identity, lease = candidate.name, "leading");
+    metrics::leads(&candidate.name, true);
     let token = context.cancel.child_token();
     let working = work(token.clone());
     tokio::pin!(working);
@@ -88,6 +90,7 @@ pub async fn lead_timed<F: Future<Output = ()>>(
     }
     let ended = context.cancel.is_cancelled();
     token.cancel();
+    metrics::leads(&candidate.name, false);
     if ended {
         working.await;
         election.release().await;

@@ -9,6 +9,8 @@ use base::{Backoff, BackoffTable, Clock, Instant, Random};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::metrics::OfQueue;
+
 /// Between attempts of a key that fails, as client-go's work queues wait.
 pub const QUEUE_BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(5), limit: Duration::from_secs(1000), jitter: 0.0 };
@@ -39,6 +41,7 @@ struct State<K> {
     next_id: u64,
     failures: BackoffTable<K>,
     closed: bool,
+    metrics: Option<OfQueue>,
 }
 
 impl<K: Clone + Eq + Hash> Queue<K> {
@@ -55,8 +58,16 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             next_id: 0,
             failures: BackoffTable::new(backoff),
             closed: false,
+            metrics: None,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), notify: Notify::new(), clock, random }))
+    }
+
+    /// Counts what it does as the queue of this controller.
+    #[must_use]
+    pub fn of_controller(self, name: &str) -> Self {
+        self.0.state.lock().metrics = Some(OfQueue::of(name));
+        self
     }
 
     /// Puts `key` in, unless it waits already. A key that is being worked on comes again when that is done.
@@ -78,7 +89,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Puts `key` in after the back-off that its failures in a row ask for; gives the delay.
     pub fn add_failed(&self, key: K) -> Duration {
         let now = self.0.clock.instant();
-        let delay = self.0.state.lock().failures.failed(key.clone(), now, &self.0.random);
+        let delay = {
+            let mut state = self.0.state.lock();
+            state.metrics.iter().for_each(|metrics| metrics.retries.inc());
+            state.failures.failed(key.clone(), now, &self.0.random)
+        };
         self.add_after(key, delay);
         delay
     }
@@ -163,6 +178,10 @@ impl<K: Clone + Eq + Hash> State<K> {
         if self.closed || !self.waiting.insert(key.clone()) {
             return;
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.adds.inc();
+            metrics.depth.inc();
+        }
         if !self.working.contains(&key) {
             self.ready.push_back(key);
         }
@@ -198,6 +217,7 @@ impl<K: Clone + Eq + Hash> State<K> {
             return Taken::Nothing { due: self.later.first().map(|(at, _)| *at) };
         };
         self.waiting.remove(&key);
+        self.metrics.iter().for_each(|metrics| metrics.depth.dec());
         self.working.insert(key.clone());
         Taken::Key { key, more: !self.ready.is_empty() || !self.later.is_empty() }
     }

@@ -48,7 +48,7 @@ struct Graph {
 
 /// Runs until the context is cancelled.
 pub async fn run(context: Context) {
-    let queue = Queue::new(context.clock.clone(), context.random.clone(), QUEUE_BACKOFF);
+    let queue = Queue::new(context.clock.clone(), context.random.clone(), QUEUE_BACKOFF).of_controller(NAME);
     let graph = Arc::new(Graph { context: context.clone(), queue: queue.clone(), informers: RwLock::default() });
     let mut tasks = Tasks::new();
     let Some(()) = context.cancel.run_until_cancelled(graph.clone().watch_all(&mut tasks)).await else { return };

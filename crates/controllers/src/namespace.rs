@@ -23,7 +23,7 @@ const FINALIZER: &str = "kubernetes";
 
 /// Runs until the context is cancelled.
 pub async fn run(context: Context, informers: Informers) {
-    let queue = Queue::new(context.clock.clone(), context.random.clone(), QUEUE_BACKOFF);
+    let queue = Queue::new(context.clock.clone(), context.random.clone(), QUEUE_BACKOFF).of_controller(NAME);
     let informer = informers.of::<Namespace>();
     let woken = queue.clone();
     informer.observe(move |change| {

@@ -36,7 +36,7 @@ type Name = (String, String);
 
 /// Runs until the context is cancelled.
 pub async fn run(context: Context, informers: Informers) {
-    let queue = Queue::new(context.clock.clone(), context.random.clone(), QUEUE_BACKOFF);
+    let queue = Queue::new(context.clock.clone(), context.random.clone(), QUEUE_BACKOFF).of_controller(NAME);
     let quotas = informers.of::<ResourceQuota>();
     let woken = queue.clone();
     quotas.observe(move |change| {

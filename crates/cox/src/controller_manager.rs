@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::{cluster, component, signals};
+use crate::{cluster, component, secure, signals};
+
+const AGENT: &str = "kube-controller-manager";
 
 /// Flags, named as kube-controller-manager's.
 #[derive(clap::Args)]
@@ -12,6 +14,11 @@ pub struct Arguments {
     /// The kubeconfig with the API server and the credentials.
     #[arg(long)]
     kubeconfig: PathBuf,
+    /// Where health and metrics are answered over HTTPS; 0 for nowhere.
+    #[arg(long, default_value_t = 10257)]
+    secure_port: u16,
+    #[command(flatten)]
+    secure: secure::Flags,
     /// Which controllers run: `*` for all, `name` for one, `-name` for all but one.
     #[arg(long, value_delimiter = ',', default_value = "*")]
     controllers: Vec<String>,
@@ -31,8 +38,7 @@ pub struct Arguments {
 /// # Errors
 /// The kubeconfig cannot be read, a controller is not known, the lead was lost.
 pub async fn run(arguments: Arguments) -> Result<()> {
-    let context =
-        component::context("kube-controller-manager", &arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
+    let context = component::context(AGENT, &arguments.kubeconfig, signals::cancelled_by_signals()?).await?;
     let root_ca = match &arguments.root_ca_file {
         None => String::new(),
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?,
@@ -45,5 +51,11 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         leader_identity: arguments.leader_elect.then_some(identity),
         ..controllers::Options::default()
     };
-    Ok(controllers::run(context.client, options, context.clock, context.random, context.cancel).await?)
+    let port = arguments.secure_port;
+    let mut tasks = secure::serve(&arguments.secure, AGENT, port, &context, Vec::new(), client::metrics::text).await?;
+    let cancel = context.cancel.clone();
+    let ended = controllers::run(context.client, options, context.clock, context.random, context.cancel).await;
+    cancel.cancel();
+    tasks.join_all().await;
+    Ok(ended?)
 }

@@ -15,6 +15,7 @@ mod proxy;
 mod reset;
 mod roles;
 mod scheduler;
+mod secure;
 mod server;
 mod signals;
 mod version;

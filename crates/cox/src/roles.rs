@@ -26,7 +26,7 @@ kind: ClusterRole
 metadata: {name: 'coxswain:dns'}
 rules:
 - {apiGroups: [''], resources: [namespaces, services], verbs: [list, watch]}
-- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]}
+- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -42,7 +42,7 @@ rules:
 - {apiGroups: [''], resources: [services], verbs: [create]}
 - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [create]}
 - {apiGroups: [''], resources: [services], resourceNames: [kube-dns], verbs: [get, update]}
-- {apiGroups: [discovery.k8s.io], resources: [endpointslices], resourceNames: [kube-dns], verbs: [get, update]}
+- {apiGroups: [discovery.k8s.io], resources: [endpointslices], resourceNames: [kube-dns, kube-dns-ipv6], verbs: [get, update]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

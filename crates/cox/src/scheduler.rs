@@ -1,19 +1,18 @@
 //! `cox scheduler`: the scheduler alone, against any API server.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use base::{CancellationToken, Tasks};
+use base::CancellationToken;
+use client::Context;
 use client::leader::{Candidate, Timing, lead_timed};
-use client::{Client, Context};
 use scheduler::config::{LeaderElection, Settings, duration};
+use scheduler::health::Health;
 use scheduler::metrics::Metrics;
-use scheduler::server::{Health, Server, ServerOptions};
 
-use crate::{cluster, component, signals};
+use crate::{cluster, component, secure, signals};
 
 const AGENT: &str = "kube-scheduler";
 
@@ -29,27 +28,8 @@ pub struct Arguments {
     /// Where health and metrics are answered over HTTPS; 0 for nowhere.
     #[arg(long, default_value_t = 10259)]
     secure_port: u16,
-    /// The address to listen on.
-    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
-    bind_address: IpAddr,
-    /// The server's certificate; one that signs itself is made without it.
-    #[arg(long, requires = "tls_private_key_file")]
-    tls_cert_file: Option<PathBuf>,
-    /// The key of the server's certificate.
-    #[arg(long, requires = "tls_cert_file")]
-    tls_private_key_file: Option<PathBuf>,
-    /// Who signs certificates of clients.
-    #[arg(long)]
-    client_ca_file: Option<PathBuf>,
-    /// The kubeconfig for asking who a token's holder is; that of the scheduler without it.
-    #[arg(long)]
-    authentication_kubeconfig: Option<PathBuf>,
-    /// The kubeconfig for asking what somebody may; that of the scheduler without it.
-    #[arg(long)]
-    authorization_kubeconfig: Option<PathBuf>,
-    /// Paths that are answered without asking; `*` at the end stands for anything.
-    #[arg(long, value_delimiter = ',', default_value = "/healthz,/readyz,/livez")]
-    authorization_always_allow_paths: Vec<String>,
+    #[command(flatten)]
+    secure: secure::Flags,
     /// Whether of several instances only one works.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     leader_elect: Option<bool>,
@@ -90,10 +70,13 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     };
     let context = component::context(AGENT, &kubeconfig, cancel).await?;
     let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
-    let mut tasks = Tasks::new();
-    if let Some(server) = server(&arguments, &context, &metrics, &health).await? {
-        tasks.spawn("scheduler server", server.run(context.cancel.clone()));
-    }
+    let shown = metrics.clone();
+    let checks = vec![health.check()];
+    let port = arguments.secure_port;
+    let mut tasks = secure::serve(&arguments.secure, AGENT, port, &context, checks, move || {
+        shown.text() + &client::metrics::text()
+    })
+    .await?;
     let ended = work(&context, settings, metrics, &health).await;
     context.cancel.cancel();
     tasks.join_all().await;
@@ -140,33 +123,4 @@ fn settings(arguments: &Arguments) -> Result<Settings> {
     election.namespace = arguments.leader_elect_resource_namespace.clone().unwrap_or(election.namespace.clone());
     election.check()?;
     Ok(settings)
-}
-
-async fn server(
-    arguments: &Arguments,
-    context: &Context,
-    metrics: &Arc<Metrics>,
-    health: &Arc<Health>,
-) -> Result<Option<Server>> {
-    if arguments.secure_port == 0 {
-        return Ok(None);
-    }
-    let certificate = arguments.tls_cert_file.clone().zip(arguments.tls_private_key_file.clone());
-    let options = ServerOptions {
-        bind: SocketAddr::new(arguments.bind_address, arguments.secure_port),
-        certificate,
-        client_ca: arguments.client_ca_file.clone(),
-        open_paths: arguments.authorization_always_allow_paths.clone(),
-    };
-    let authentication = asked(arguments.authentication_kubeconfig.as_deref(), context).await?;
-    let authorization = asked(arguments.authorization_kubeconfig.as_deref(), context).await?;
-    let clients = (authentication, authorization);
-    let server = Server::bind(options, clients, context.clock.clone(), metrics.clone(), health.clone()).await?;
-    Ok(Some(server))
-}
-
-/// Whom the server asks about its callers.
-async fn asked(kubeconfig: Option<&Path>, context: &Context) -> Result<Client> {
-    let Some(path) = kubeconfig else { return Ok(context.client.clone()) };
-    Ok(component::context(AGENT, path, context.cancel.clone()).await?.client)
 }

@@ -3,22 +3,31 @@
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use apiserver::certificates::Profile;
 use apiserver::{ApiServer, PortRange, User};
 use base::{CancellationToken, Clock, Random, Tasks};
 use client::leader::{Candidate, lead};
+use client::serving::Check;
 use client::{Client, Context};
 use ipnet::IpNet;
 use kubelet::{Certificate, KubeletOptions, RuntimeChoice};
+use scheduler::config::Profile as SchedulerProfile;
+use scheduler::health::Health;
+use scheduler::metrics::Metrics;
 
 use crate::cluster::{self, Configuration, Running};
 use crate::pid_file::PidFile;
-use crate::{access, etcd, roles, signals};
+use crate::{access, etcd, roles, secure, signals};
 
 /// Where the CNI plugins may lie.
 const CNI_PLUGINS: [&str; 2] = ["/opt/cni/bin", "/usr/lib/cni"];
+
+/// Where upstream's scheduler and controllers answer for themselves.
+const SCHEDULER_PORT: u16 = 10259;
+const CONTROLLERS_PORT: u16 = 10257;
 
 /// How the one-process cluster is set up.
 #[derive(clap::Args, Clone)]
@@ -108,7 +117,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         .map_err(|status| anyhow::anyhow!("making the roles of the components: {}", status.message))?;
     let house = House { arguments: &arguments, running: &running, clock, random, stop: stop.clone() };
     let mut components = Tasks::new();
-    house.control_plane(&mut components, etcd.is_some());
+    house.control_plane(&mut components, etcd.is_some()).await?;
     if !arguments.disable_agent {
         house.node(&mut components)?;
     }
@@ -164,14 +173,18 @@ fn service_account(server: &ApiServer, agent: &'static str, name: &str) -> Clien
     Client::in_process(server.clone(), user).named(agent)
 }
 
-/// Schedules whenever it is this process's turn. Who loses the lead waits for it again: the node goes on.
-async fn schedule_in_turn(context: Context, identity: String) {
+/// Schedules, whenever it is this process's turn if it has an identity. Who loses the lead waits for it again: the node
+/// goes on.
+async fn schedule(context: Context, identity: Option<String>, metrics: Arc<Metrics>, health: Arc<Health>) {
+    let work = |cancel: CancellationToken| {
+        let (context, metrics, health) = (Context { cancel, ..context.clone() }, metrics.clone(), health.clone());
+        async move { scheduler::run_observed(context, SchedulerProfile::default().into(), metrics, &health).await }
+    };
+    let Some(identity) = identity else { return work(context.cancel.clone()).await };
+    // Who waits for the lead is well.
+    health.set_ready();
     let election = scheduler::config::LeaderElection::default();
     let candidate = Candidate { namespace: election.namespace, name: election.name, identity };
-    let work = |cancel: CancellationToken| {
-        let context = Context { cancel, ..context.clone() };
-        scheduler::run(context, scheduler::config::Profile::default())
-    };
     while !lead(&context, &candidate, work).await {}
 }
 
@@ -182,17 +195,25 @@ impl House<'_> {
         Client::in_process(self.running.server.clone(), User::new(name, &groups)).named(agent)
     }
 
-    fn control_plane(&self, tasks: &mut Tasks, elect: bool) {
-        let client = self.client("kube-scheduler", "system:kube-scheduler", &[]);
-        let context =
-            Context { client, clock: self.clock.clone(), random: self.random.clone(), cancel: self.stop.clone() };
-        if elect {
-            tasks.spawn("scheduler", schedule_in_turn(context, self.identity()));
-        } else {
-            tasks.spawn("scheduler", scheduler::run(context, scheduler::config::Profile::default()));
-        }
+    async fn control_plane(&self, tasks: &mut Tasks, elect: bool) -> Result<()> {
+        let context = self.context("kube-scheduler", "system:kube-scheduler");
+        let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
+        let (checks, shown) = (vec![health.check()], metrics.clone());
+        self.status(
+            ("kube-scheduler", SCHEDULER_PORT),
+            &context,
+            checks,
+            move || shown.text() + &client::metrics::text(),
+            tasks,
+        )
+        .await?;
+        let identity = elect.then(|| self.identity());
+        tasks.spawn("scheduler", schedule(context, identity, metrics, health));
 
-        let client = self.client("kube-controller-manager", "system:kube-controller-manager", &[]);
+        let context = self.context("kube-controller-manager", "system:kube-controller-manager");
+        let component = ("kube-controller-manager", CONTROLLERS_PORT);
+        self.status(component, &context, Vec::new(), client::metrics::text, tasks).await?;
+        let client = context.client;
         let server = self.running.server.clone();
         let identities =
             controllers::Identities::new(move |account| service_account(&server, "kube-controller-manager", account));
@@ -216,6 +237,35 @@ impl House<'_> {
             }
         };
         self.component(tasks, "controllers", run);
+        Ok(())
+    }
+
+    /// What a part of the control plane lives in.
+    fn context(&self, agent: &'static str, name: &str) -> Context {
+        let client = self.client(agent, name, &[]);
+        Context { client, clock: self.clock.clone(), random: self.random.clone(), cancel: self.stop.clone() }
+    }
+
+    /// Answers for a part of the control plane where those who look after a cluster ask.
+    async fn status(
+        &self,
+        component: (&'static str, u16),
+        context: &Context,
+        checks: Vec<Check>,
+        metrics: impl Fn() -> String + Send + Sync + 'static,
+        tasks: &mut Tasks,
+    ) -> Result<()> {
+        let certificates = &self.running.certificates;
+        let profile = Profile {
+            file: format!("{}-serving", component.0),
+            common_name: component.0.to_owned(),
+            organizations: Vec::new(),
+            names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+        };
+        let pair = certificates.pair(&profile, self.clock.now()).context("making a component's certificate")?;
+        let own = Certificate { certificate: pair.certificate_pem, key: pair.key_pem };
+        secure::serve_inside(component, own, certificates.client_ca_pem()?, context, checks, metrics, tasks).await;
+        Ok(())
     }
 
     /// Who this process is among those that want to lead.
@@ -264,13 +314,8 @@ impl House<'_> {
         let listen = SocketAddr::new(node_ip, DNS_PORT);
         let mut options = dns::Options::new(vec![listen]);
         options.cluster_ip = Some(dns_ip);
-        let (publisher, stop) = (client.clone(), self.stop.clone());
-        tasks.spawn("dns service", async move {
-            let published = stop.run_until_cancelled(dns::publish(&publisher, dns_ip, listen)).await;
-            if let Some(Err(error)) = published {
-                tracing::error!(%error, "the service kube-dns cannot be made");
-            }
-        });
+        let node = self.arguments.node_name.clone();
+        options.publication = Some(dns::Publication { cluster_ip: dns_ip, endpoint: listen, node });
         let run = dns::run(client, options, self.clock.clone(), self.random.clone(), self.stop.clone());
         self.component(tasks, "dns", run);
     }

@@ -15,7 +15,7 @@ mod zone;
 
 pub use answer::{Answer, Question, answer};
 pub use options::{Options, Upstream};
-pub use publish::publish;
+pub use publish::Publication;
 pub use run::{DnsError, run};
 pub use upstream::nameservers;
 pub use zone::Zone;

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::Publication;
+
 /// Where questions about other names go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upstream {
@@ -22,6 +24,8 @@ pub struct Options {
     pub cluster_domain: String,
     /// The cluster IP under which pods know this server: never asked as an upstream.
     pub cluster_ip: Option<IpAddr>,
+    /// How the cluster gets to know this server; if none, somebody else sees to that.
+    pub publication: Option<Publication>,
     /// Who knows the rest.
     pub upstream: Upstream,
 }
@@ -34,6 +38,7 @@ impl Options {
             listen,
             cluster_domain: "cluster.local".to_owned(),
             cluster_ip: None,
+            publication: None,
             upstream: Upstream::ResolvConf(PathBuf::from("/etc/resolv.conf")),
         }
     }

@@ -9,10 +9,11 @@ use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use parking_lot::RwLock;
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::Notify;
 
 use crate::forward::Forwarder;
 use crate::server::Server;
-use crate::{Options, Zone};
+use crate::{Options, Zone, publish};
 
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,16 @@ pub async fn run(
     let (services, slices, namespaces) = (Informer::new(), Informer::new(), Informer::new());
     let mut tasks = Tasks::new();
     follow(&zone, &services, &slices, &namespaces);
+    if let Some(publication) = options.publication.clone() {
+        let wake = Arc::new(Notify::new());
+        let woken = wake.clone();
+        slices.observe(move |change| {
+            if publish::concerns(change.key.as_ref()) {
+                woken.notify_one();
+            }
+        });
+        tasks.spawn("dns service", publish::keep(context.clone(), publication, wake));
+    }
     tasks.spawn("services", services.clone().run(context.clone(), InformerOptions::default()));
     tasks.spawn("endpoint-slices", slices.clone().run(context.clone(), InformerOptions::default()));
     tasks.spawn("namespaces", namespaces.clone().run(context, InformerOptions::default()));

@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use client::serving::Certificate;
 use k8s_openapi::api::core::v1::Taint;
 use serde::Deserialize;
 
-use crate::options::{Certificate, KubeletOptions, RuntimeChoice};
+use crate::options::{KubeletOptions, RuntimeChoice};
 use crate::quantity::{self, Resources};
 
 /// A configuration file cannot be used.

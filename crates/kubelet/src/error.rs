@@ -33,15 +33,7 @@ pub enum Error {
     /// No address for the node.
     #[error("the node's address cannot be found out: give it with --node-ip")]
     NoAddress,
-    /// The server cannot listen.
-    #[error("listening on {address}: {source}")]
-    Listen {
-        /// Where.
-        address: std::net::SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The server's certificate or the CA cannot be used.
-    #[error("the kubelet server's certificate: {0}")]
-    Certificate(String),
+    /// The server cannot listen, or its certificates cannot be used.
+    #[error("the kubelet's server: {0}")]
+    Server(#[from] client::serving::Error),
 }

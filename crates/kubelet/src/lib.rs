@@ -29,6 +29,7 @@ mod tokens;
 pub mod volume;
 mod worker;
 
+pub use client::serving::Certificate;
 pub use error::Error;
-pub use options::{Certificate, KubeletOptions, PORT, RuntimeChoice, VERSION};
+pub use options::{KubeletOptions, PORT, RuntimeChoice, VERSION};
 pub use run::run;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use client::serving::Certificate;
 use k8s_openapi::api::core::v1::Taint;
 
 /// Upstream's port of the kubelet's server.
@@ -48,21 +49,6 @@ pub struct KubeletOptions {
     pub container_log_max_bytes: u64,
     /// So many files a container's log may have.
     pub container_log_max_files: usize,
-}
-
-/// A certificate and its key as PEM.
-#[derive(Clone)]
-pub struct Certificate {
-    /// The certificate, with those that signed it.
-    pub certificate: String,
-    /// The private key.
-    pub key: String,
-}
-
-impl std::fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificate").finish_non_exhaustive()
-    }
 }
 
 /// Whose containers.

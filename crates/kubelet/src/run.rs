@@ -51,7 +51,7 @@ pub async fn run(
     let mut tasks = Tasks::new();
     let runtime = bring_up(&options, &context, &mut tasks).await?;
     let mut facts = gather(&options, &directories, &runtime).await?;
-    let server = Server::bind(&options, &facts.name, &facts.addresses).await?;
+    let server = Server::bind(&options, &facts.name, &facts.addresses, &context.clock).await?;
     facts.port = server.port();
     let node = Arc::new(node(&context, &options, &facts, directories, cgroups, runtime.clone(), &mut tasks));
 

@@ -5,6 +5,7 @@ pub mod change;
 pub mod config;
 pub mod cycle;
 pub mod diagnosis;
+pub mod health;
 pub mod metrics;
 pub mod node;
 pub mod owners;
@@ -15,7 +16,6 @@ pub mod queue;
 pub mod resources;
 mod run;
 pub mod selector;
-pub mod server;
 
 pub mod snapshot;
 pub mod spread;

@@ -9,6 +9,7 @@ use machinery::{Status, Value, meta, value};
 use crate::cache::Selection;
 use crate::call::Call;
 use crate::kubelet::{self, Target};
+use crate::kubelet_tls::probe_tls;
 use crate::options::ListOptions;
 use crate::reply::Reply;
 use crate::respond;
@@ -59,7 +60,8 @@ async fn one(server: &Arc<Server>, name: &str) -> Option<Value> {
 
 /// Asks a part on this machine.
 async fn asked(server: &Arc<Server>, port: u16) -> Result<(), String> {
-    let target = Target { host: "127.0.0.1".to_owned(), port, tls: server.options.kubelet_tls.clone() };
+    let tls = probe_tls().map_err(|error| error.to_string())?;
+    let target = Target { host: "127.0.0.1".to_owned(), port, tls: Some(tls) };
     match kubelet::ask(server, &target, Method::GET, "/healthz").await {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("Get \"https://127.0.0.1:{port}/healthz\": {}", answer.status())),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use client::Body;
+use client::{Body, serving};
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt as _, StreamBody};
 use jiff::SignedDuration;
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{answer, detach};
+use super::detach;
 use crate::logs::read::{Reader, Wanted};
 use crate::node::Node;
 use crate::pod::{labels, spec};
@@ -25,11 +25,11 @@ const WAITING_BLOCKS: usize = 4;
 pub(super) async fn serve(node: &Arc<Node>, pod: &Pod, container: &str, query: Option<&str>) -> Response<Body> {
     if spec::container(pod, container).is_none() {
         let text = format!("container \"{container}\" not found in pod \"{}\"\n", spec::name(pod));
-        return answer::text(StatusCode::NOT_FOUND, text);
+        return serving::text(StatusCode::NOT_FOUND, text);
     }
     let (wanted, previous) = match wanted(query.unwrap_or_default(), node) {
         Ok(parsed) => parsed,
-        Err(text) => return answer::text(StatusCode::BAD_REQUEST, text),
+        Err(text) => return serving::text(StatusCode::BAD_REQUEST, text),
     };
     let (id, path) = match find(node, pod, container, previous).await {
         Ok(found) => found,
@@ -38,7 +38,7 @@ pub(super) async fn serve(node: &Arc<Node>, pod: &Pod, container: &str, query: O
     let reader = match Reader::open(Path::new(&path), wanted) {
         Ok(reader) => reader,
         Err(error) => {
-            return answer::text(
+            return serving::text(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("failed to try resolving symlinks in path \"{path}\": {error}\n"),
             );
@@ -65,10 +65,10 @@ pub(super) async fn serve(node: &Arc<Node>, pod: &Pod, container: &str, query: O
 async fn find(node: &Node, pod: &Pod, container: &str, previous: bool) -> Result<(String, String), Response<Body>> {
     let selector = [(labels::POD_UID, spec::uid(pod)), (labels::CONTAINER_NAME, container)];
     let runs = node.runtime.list_containers(&selector).await;
-    let mut runs = runs.map_err(|error| answer::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let mut runs = runs.map_err(|error| serving::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     runs.sort_by_key(|run| std::cmp::Reverse(run.created_at));
     let made = runs.into_iter().filter(|run| run.state != ContainerState::ContainerCreated as i32);
-    let (name, bad) = (spec::name(pod), |text: String| answer::text(StatusCode::BAD_REQUEST, text));
+    let (name, bad) = (spec::name(pod), |text: String| serving::text(StatusCode::BAD_REQUEST, text));
     let Some(run) = made.into_iter().nth(usize::from(previous)) else {
         return Err(bad(if previous {
             format!("previous terminated container \"{container}\" in pod \"{name}\" not found")

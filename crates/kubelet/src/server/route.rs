@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use client::Body;
+use client::{Body, serving};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{answer, container_logs, streams};
+use super::{container_logs, streams};
 use crate::node::Node;
 use crate::pod::spec;
 
@@ -17,8 +17,8 @@ pub(super) async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Respo
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let stream = matches!(*request.method(), Method::GET | Method::POST);
     match parts.as_slice() {
-        ["healthz"] | ["healthz", "ping"] => answer::text(StatusCode::OK, "ok"),
-        ["pods"] => answer::json(&pods(node)),
+        ["healthz"] | ["healthz", "ping"] => serving::text(StatusCode::OK, "ok"),
+        ["pods"] => serving::json(&pods(node)),
         ["containerLogs", namespace, pod, container] => match find(node, namespace, pod, None) {
             Some(pod) => container_logs::serve(node, &pod, container, request.uri().query()).await,
             None => no_pod(pod),
@@ -29,14 +29,14 @@ pub(super) async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Respo
                 ("portForward", [namespace, pod, uid]) => (namespace, pod, Some(*uid), ""),
                 (_, [namespace, pod, container]) => (namespace, pod, None, *container),
                 (_, [namespace, pod, uid, container]) => (namespace, pod, Some(*uid), *container),
-                _ => return answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+                _ => return serving::text(StatusCode::NOT_FOUND, "404 page not found\n"),
             };
             match find(node, namespace, pod, uid) {
                 Some(pod) => streams::serve(node, &pod, kind, container, request).await,
                 None => no_pod(pod),
             }
         }
-        _ => answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        _ => serving::text(StatusCode::NOT_FOUND, "404 page not found\n"),
     }
 }
 
@@ -45,7 +45,7 @@ fn find(node: &Node, namespace: &str, name: &str, uid: Option<&str>) -> Option<A
 }
 
 fn no_pod(name: &str) -> Response<Body> {
-    answer::text(StatusCode::NOT_FOUND, format!("pod \"{name}\" does not exist\n"))
+    serving::text(StatusCode::NOT_FOUND, format!("pod \"{name}\" does not exist\n"))
 }
 
 fn pods(node: &Node) -> serde_json::Value {

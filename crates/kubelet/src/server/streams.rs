@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use client::Body;
+use client::{Body, serving};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::net::TcpStream;
 
-use super::{answer, detach, tunnel};
+use super::{detach, tunnel};
 use crate::node::Node;
 use crate::pod::{labels, spec};
 use crate::proto::cri::{AttachRequest, ContainerState, ExecRequest, PodSandboxState};
@@ -48,13 +48,13 @@ pub(super) async fn serve(
     } else {
         pass(node, &url, request).await
     };
-    upgraded.unwrap_or_else(|error| answer::text(StatusCode::BAD_GATEWAY, format!("{error}\n")))
+    upgraded.unwrap_or_else(|error| serving::text(StatusCode::BAD_GATEWAY, format!("{error}\n")))
 }
 
 /// The runtime's address for the streams.
 async fn url(node: &Node, pod: &Pod, kind: &str, container: &str, query: &str) -> Result<Uri, Response<Body>> {
     let failed =
-        |error: crate::runtime::RuntimeError| answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
+        |error: crate::runtime::RuntimeError| serving::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
     let url = if kind == "portForward" {
         let ports = pairs(query).filter(|(name, _)| name == "port").filter_map(|(_, value)| value.parse().ok());
         let sandbox = sandbox(node, pod).await?;
@@ -63,7 +63,7 @@ async fn url(node: &Node, pod: &Pod, kind: &str, container: &str, query: &str) -
         let asked = asked(query);
         if !asked.stdin && !asked.stdout && !asked.stderr {
             let text = "you must specify at least 1 of stdin, stdout, stderr";
-            return Err(answer::text(StatusCode::BAD_REQUEST, text));
+            return Err(serving::text(StatusCode::BAD_REQUEST, text));
         }
         let container_id = running(node, pod, container).await?;
         // With a terminal there is no standard error of its own.
@@ -77,7 +77,7 @@ async fn url(node: &Node, pod: &Pod, kind: &str, container: &str, query: &str) -
         }
     };
     url.parse().map_err(|error| {
-        answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("the runtime's address {url}: {error}\n"))
+        serving::text(StatusCode::INTERNAL_SERVER_ERROR, format!("the runtime's address {url}: {error}\n"))
     })
 }
 
@@ -100,11 +100,11 @@ fn asked(query: &str) -> Asked {
 async fn running(node: &Node, pod: &Pod, container: &str) -> Result<String, Response<Body>> {
     let selector = [(labels::POD_UID, spec::uid(pod)), (labels::CONTAINER_NAME, container)];
     let runs = node.runtime.list_containers(&selector).await;
-    let runs = runs.map_err(|error| answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))?;
+    let runs = runs.map_err(|error| serving::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))?;
     let run = runs.into_iter().find(|run| run.state == ContainerState::ContainerRunning as i32);
     run.map(|run| run.id).ok_or_else(|| {
         let name = format!("{}_{}", spec::name(pod), spec::namespace(pod));
-        answer::text(
+        serving::text(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("container not found (\"{container}\") in pod {name}\n"),
         )
@@ -113,11 +113,11 @@ async fn running(node: &Node, pod: &Pod, container: &str) -> Result<String, Resp
 
 async fn sandbox(node: &Node, pod: &Pod) -> Result<String, Response<Body>> {
     let found = node.runtime.list_pod_sandboxes(&[(labels::POD_UID, spec::uid(pod))]).await;
-    let found = found.map_err(|error| answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))?;
+    let found = found.map_err(|error| serving::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))?;
     let ready = found.into_iter().find(|sandbox| sandbox.state == PodSandboxState::SandboxReady as i32);
     ready.map(|sandbox| sandbox.id).ok_or_else(|| {
         let text = format!("failed to find sandbox for pod \"{}\"\n", spec::full_name(pod));
-        answer::text(StatusCode::INTERNAL_SERVER_ERROR, text)
+        serving::text(StatusCode::INTERNAL_SERVER_ERROR, text)
     })
 }
 
@@ -132,9 +132,9 @@ async fn run(node: &Node, pod: &Pod, container: &str, query: &str) -> Response<B
     match node.runtime.exec_sync(&id, &words, std::time::Duration::ZERO).await {
         Ok(output) => {
             let all = [output.stdout, output.stderr].concat();
-            answer::text(StatusCode::OK, String::from_utf8_lossy(&all).into_owned())
+            serving::text(StatusCode::OK, String::from_utf8_lossy(&all).into_owned())
         }
-        Err(error) => answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        Err(error) => serving::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
 

@@ -1,17 +1,18 @@
 //! Short answers.
 
-use bytes::Bytes;
-use client::Body;
-use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::{Body, full};
 
 /// Plain text with a code.
-pub(super) fn text(code: StatusCode, text: impl Into<String>) -> Response<Body> {
+#[must_use]
+pub fn text(code: StatusCode, text: impl Into<String>) -> Response<Body> {
     with_type(code, "text/plain; charset=utf-8", text.into().into_bytes())
 }
 
 /// A JSON document.
-pub(super) fn json(value: &impl serde::Serialize) -> Response<Body> {
+#[must_use]
+pub fn json(value: &impl serde::Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
         Ok(bytes) => with_type(StatusCode::OK, "application/json", bytes),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
@@ -19,8 +20,9 @@ pub(super) fn json(value: &impl serde::Serialize) -> Response<Body> {
 }
 
 fn with_type(code: StatusCode, kind: &'static str, bytes: Vec<u8>) -> Response<Body> {
-    let mut answer = Response::new(Full::new(Bytes::from(bytes)).map_err(Into::into).boxed_unsync());
+    let mut answer = Response::new(full(bytes));
     *answer.status_mut() = code;
-    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }
