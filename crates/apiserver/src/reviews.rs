@@ -23,9 +23,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let bytes = call::read(body).await?;
     let options = WriteOptions::create(&call.query)?;
     let mut object = codec::object(call, kind, &bytes, options.field_validation)?;
-    if kind.namespaced {
-        write::fit_namespace(call, kind, &mut object)?;
-    }
+    write::fit_namespace(call, kind, &mut object)?;
     ownership::update(server, call, kind, &Value::object(), &mut object, &options);
     let access = &server.access;
     match kind.kind {

@@ -30,13 +30,18 @@ pub fn answer(
     mut request: Value,
     admit: impl FnOnce(&mut Value) -> Result<(), Status>,
 ) -> Result<Value, Status> {
+    let kind = In { group: "authentication.k8s.io", name: "TokenRequest" };
+    let given = meta::name(&request);
+    if !given.is_empty() && given != name {
+        let detail = "must match the service account name if specified";
+        return Err(Status::invalid(kind, name, &vec![Error::invalid(&Path::new("metadata.name"), given, detail)]));
+    }
     let account = find(objects, "serviceaccounts", namespace, name)?;
     let now = clock.now();
     complete(&mut request, &account, &tokens.audiences)?;
     meta::set_creation_timestamp(&mut request, now);
     let errors = validate(&request);
     if !errors.is_empty() {
-        let kind = In { group: "authentication.k8s.io", name: "TokenRequest" };
         return Err(Status::invalid(kind, "", &errors));
     }
     admit(&mut request)?;
@@ -174,6 +179,10 @@ mod tests {
     use crate::authentication::jwt::{SigningKey, unchecked_claims};
 
     fn ask(name: &str, spec: Value) -> String {
+        answer_to(name, value!({"spec": spec}))
+    }
+
+    fn answer_to(name: &str, request: Value) -> String {
         let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
         let signing = SigningKey::from_pem(pem.as_bytes()).unwrap();
         let us = vec!["https://us".to_owned()];
@@ -183,8 +192,7 @@ mod tests {
             .with("", "pods", value!({"metadata": {"namespace": "a", "name": "p", "uid": "u2"}, "spec": {"serviceAccountName": "default", "nodeName": "n"}}))
             .with("", "pods", value!({"metadata": {"namespace": "a", "name": "q", "uid": "u3"}, "spec": {"serviceAccountName": "other"}}));
         let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
-        let answered =
-            answer(&tokens, &objects, (&clock, &Random::seeded(1)), ("a", name), value!({"spec": spec}), |_| Ok(()));
+        let answered = answer(&tokens, &objects, (&clock, &Random::seeded(1)), ("a", name), request, |_| Ok(()));
         match answered {
             Err(status) => format!("{} {}", status.code, status.message),
             Ok(mut request) => {
@@ -208,6 +216,7 @@ mod tests {
             ask("default", value!({"boundObjectRef": (pod("p", "old"))})),
             ask("default", value!({"boundObjectRef": {"kind": "ConfigMap", "apiVersion": "v1", "name": "zz"}})),
             ask("zz", value!({})),
+            answer_to("default", value!({"metadata": {"name": "zz"}})),
         ];
         expect_test::expect![[r#"
             {"spec":{"audiences":["https://us"],"expirationSeconds":3600,"boundObjectRef":null},"metadata":{"name":"default","namespace":"a","uid":"u1","creationTimestamp":"2026-01-01T00:00:00Z"},"status":{"expirationTimestamp":"2026-01-01T01:00:00Z"}}
@@ -219,6 +228,7 @@ mod tests {
             400 cannot bind token for serviceaccount "default" to pod running with different serviceaccount name.
             409 Operation cannot be fulfilled on Pod "p": the UID in the bound object reference (old) does not match the UID in record. The object might have been deleted and then recreated
             400 cannot bind token to object of type /v1, Kind=ConfigMap
-            404 serviceaccounts "zz" not found"#]].assert_eq(&shown.join("\n"));
+            404 serviceaccounts "zz" not found
+            422 TokenRequest.authentication.k8s.io "default" is invalid: metadata.name: Invalid value: "zz": must match the service account name if specified"#]].assert_eq(&shown.join("\n"));
     }
 }

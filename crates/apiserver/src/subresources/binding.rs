@@ -33,9 +33,8 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let options = WriteOptions::create(&call.query)?;
     let message = machinery::schema::message(SCHEMA);
     let mut binding = codec::typed(call, BINDING, message, &bytes, options.field_validation)?;
-    if call.info.subresource.is_empty() {
-        write::fit_namespace(call, kind, &mut binding)?;
-    } else if meta::name(&binding) != call.info.name {
+    write::fit_namespace(call, kind, &mut binding)?;
+    if !call.info.subresource.is_empty() && meta::name(&binding) != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
     let write =

@@ -15,10 +15,10 @@ use crate::call::{self, Call};
 use crate::codec::{self, Expected};
 use crate::objects::Objects;
 use crate::options::{DeleteOptions, WriteOptions};
-use crate::ownership;
 use crate::reply::{self, Body, Reply};
 use crate::server::Server;
 use crate::verbs::delete::delete_object;
+use crate::{ownership, write};
 
 const SCHEMA: &str = "io.k8s.api.policy.v1.Eviction";
 const VIOLATES: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
@@ -48,6 +48,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let message = machinery::schema::message(SCHEMA);
     let text = machinery::json::to_vec(&eviction);
     let mut eviction = codec::typed(call, expected, message, &text, options.field_validation)?;
+    write::fit_namespace(call, kind, &mut eviction)?;
     if meta::name(&eviction) != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }

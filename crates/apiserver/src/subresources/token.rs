@@ -12,9 +12,9 @@ use crate::authentication::token_request;
 use crate::call::{self, Call};
 use crate::codec::{self, Expected};
 use crate::options::WriteOptions;
-use crate::ownership;
 use crate::reply::{self, Body, Reply};
 use crate::server::Server;
+use crate::{ownership, write};
 
 const SCHEMA: &str = "io.k8s.api.authentication.v1.TokenRequest";
 const EXPECTED: Expected<'static> = Expected { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
@@ -29,6 +29,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let options = WriteOptions::create(&call.query)?;
     let message = machinery::schema::message(SCHEMA);
     let mut request = codec::typed(call, EXPECTED, message, &bytes, options.field_validation)?;
+    write::fit_namespace(call, kind, &mut request)?;
     if request.int_at(&["spec", "expirationSeconds"]).is_none() {
         request.set_at(&["spec", "expirationSeconds"], token_request::DEFAULT_SECONDS);
     }

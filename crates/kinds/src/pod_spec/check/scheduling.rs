@@ -189,6 +189,10 @@ fn toleration(toleration: &Value, path: &Path) -> Errors {
             errors.push(Error::invalid(&path.child("operator"), value, detail));
         }
         "Exists" => {}
+        // Known but off in 1.36 (KEP-5471); upstream's message names them all the same.
+        "Lt" | "Gt" => {
+            errors.push(Error::not_supported(&path.child("operator"), operator, &["Equal", "Exists", "Lt", "Gt"]));
+        }
         _ => errors.push(Error::not_supported(&path.child("operator"), operator, &["Equal", "Exists"])),
     }
     if !effect.is_empty() {
