@@ -219,6 +219,11 @@ impl Place<'_> {
     }
 
     fn number(&self, schema: &Value, value: &Value, found: &mut Found) {
+        let format = schema.str_at(&["format"]).unwrap_or_default();
+        if types(schema) == ["integer"] && !format::has_room(format, value) {
+            let text = format!("Checked value must be of type integer with format {format} in {}", self.name);
+            found.push(text.clone(), Error::invalid(self.root, "", text));
+        }
         let limit = |word: &str| schema.get(word).filter(|limit| !limit.is_null());
         if limit("multipleOf").is_some_and(|factor| !is_multiple(value, factor)) {
             let factor = shown_beside(value, limit("multipleOf"));
@@ -383,6 +388,10 @@ mod tests {
             (number(), value!(11)),
             (number(), value!(4.0)),
             (number(), Value::Null),
+            (
+                value!({"type": "object", "properties": {"i": {"type": "integer", "format": "int32"}}}),
+                value!({"i": 4_294_967_296_i64}),
+            ),
             (text(), value!("a")),
             (text(), value!("abcd")),
             (text(), value!("bb")),
@@ -403,6 +412,7 @@ mod tests {
             [d: Invalid value: 11:  in body should be a multiple of 2, d: Invalid value: 11:  in body should be less than or equal to 9]
             []
             d: Invalid value: "null":  in body must be of type integer: "null"
+            d: Invalid value: "": Checked value must be of type integer with format int32 in i
             d: Invalid value: "a":  in body should be at least 2 chars long
             d: Too long: may not be more than 3 bytes
             d: Invalid value: "bb":  in body should match '^a'

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
-use machinery::names;
+use machinery::{Value, names};
 use regex::Regex;
 
 /// Whether a text has the format; nothing of a format that is not known.
@@ -30,6 +30,17 @@ pub(super) fn fits(format: &str, text: &str) -> Option<bool> {
         _ => return None,
     };
     Some(fits)
+}
+
+/// Whether a whole number has room in the format.
+pub(super) fn has_room(format: &str, value: &Value) -> bool {
+    let Value::Int(number) = value else { return true };
+    match format {
+        "int32" => i32::try_from(*number).is_ok(),
+        "uint32" => u32::try_from(*number).is_ok(),
+        "uint64" => u64::try_from(*number).is_ok(),
+        _ => true,
+    }
 }
 
 fn regex(pattern: &str) -> Regex {
