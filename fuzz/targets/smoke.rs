@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-/// Changed copies of each input.
+/// Changed copies of each input, unless `COX_FUZZ_COPIES` says how many.
 const COPIES: u64 = 25;
 
 /// Changes in a copy, at most.
@@ -55,12 +55,13 @@ type Target = (&'static str, fn(&[u8]));
 /// Runs every target over its corpus.
 pub fn run(targets: &[Target]) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let copies = std::env::var("COX_FUZZ_COPIES").ok().and_then(|count| count.parse().ok()).unwrap_or(COPIES);
     for (name, target) in targets {
         let inputs = kept(&corpus.join(name));
         assert!(!inputs.is_empty(), "the corpus of {name} is empty");
         for (at, input) in inputs.iter().enumerate() {
             target(input);
-            for copy in 0..COPIES {
+            for copy in 0..copies {
                 let other = &inputs[(at + usize::try_from(copy).unwrap_or_default()) % inputs.len()];
                 target(&changed(input, other, copy + 1));
             }

@@ -52,7 +52,8 @@ pub async fn serve(server: &Arc<Server>, call: &Call) -> Result<Reply, Status> {
         "/metrics/slis" => return Ok(metrics_text(server.metrics.health(server).await)),
         _ => {}
     }
-    let mut parts = path[1..].splitn(2, '/');
+    // `CONNECT host:port` names no path.
+    let mut parts = path.strip_prefix('/').unwrap_or(path).splitn(2, '/');
     if let Some(root @ ("livez" | "readyz" | "healthz")) = parts.next() {
         return Ok(health::serve(server, root, parts.next(), &call.query).await);
     }
