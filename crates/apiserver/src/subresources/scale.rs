@@ -1,5 +1,7 @@
 //! `scale`: the number of replicas of any kind that has one, as an object of its own.
 
+mod applied;
+
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -78,9 +80,15 @@ async fn patch(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body:
     let objects = Objects::new(server, kind);
     for _ in 0..ATTEMPTS {
         let stored = objects.get(&call.info.namespace, &call.info.name).await?;
-        let (scale, warnings) = patch.apply(&of(&stored.object), SCALE, message, options.field_validation)?;
-        write::fit_name(call, &scale)?;
-        if let Some(object) = store(server, call, kind, &stored, &scale, &options).await? {
+        let (written, warnings) = if patch.is_apply() {
+            let (new, warnings) = applied::changed(server, call, kind, &patch, &stored.object, &options)?;
+            (put(server, call, kind, &stored, new, &options).await?, warnings)
+        } else {
+            let (scale, warnings) = patch.apply(&of(&stored.object), SCALE, message, options.field_validation)?;
+            write::fit_name(call, &scale)?;
+            (store(server, call, kind, &stored, &scale, &options).await?, warnings)
+        };
+        if let Some(object) = written {
             call.warnings.extend(warnings);
             return Ok(reply::object(StatusCode::OK, &of(&object), accepted));
         }
@@ -105,6 +113,18 @@ pub async fn store(
     new.set_at(&["spec", "replicas"], scale.int_at(&["spec", "replicas"]).unwrap_or(0));
     meta::set_resource_version(&mut new, meta::resource_version(scale));
     ownership::update(server, call, kind, &stored.object, &mut new, options);
+    put(server, call, kind, stored, new, options).await
+}
+
+/// Stores an object with another number; `None` when somebody else was faster.
+async fn put(
+    server: &Server,
+    call: &mut Call,
+    kind: &'static Kind,
+    stored: &Stored,
+    mut new: Value,
+    options: &WriteOptions,
+) -> Result<Option<Arc<Value>>, Status> {
     without_time(&mut new);
     let written = write::update(server, call, kind, None, stored, new, options).await?;
     Ok(written.ok().map(write::Written::object))

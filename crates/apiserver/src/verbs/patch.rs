@@ -50,6 +50,9 @@ pub async fn through(
             return Err(objects.not_found(&info.name));
         }
         let (mut new, warnings) = changed(server, call, kind, &patch, live, &options)?;
+        if live.is_none() && !meta::uid(&new).is_empty() {
+            return Err(unborn(kind, &info.name, meta::uid(&new)));
+        }
         codec::default(kind, &mut new);
         write::fit_name(call, &new)?;
         write::fit_namespace(call, kind, &mut new)?;
@@ -91,6 +94,12 @@ fn changed(
     let place = format!("{}/{}", meta::namespace(&config), meta::name(&config));
     codec::tree(message, &mut new, FieldValidation::Ignore).map_err(|error| unfit(kind, &place, &error))?;
     Ok((new, Patching::doubled(doubled, options.field_validation)?))
+}
+
+/// The answer to a configuration that knows the UID of an object which there is not.
+fn unborn(kind: &Kind, name: &str, uid: &str) -> Status {
+    let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+    Status::conflict(kind.group_resource(), name, why)
 }
 
 /// The answer when a configuration has a value that its field cannot take.

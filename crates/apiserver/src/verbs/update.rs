@@ -44,6 +44,9 @@ pub async fn through(
         write::fit_namespace(call, kind, &mut new)?;
         write::fit_name(call, &new)?;
         let Some(stored) = objects.find(&info.namespace, &info.name).await? else {
+            if !meta::uid(&new).is_empty() {
+                return Err(gone(&objects, &new));
+            }
             if !kind.writes.create_on_update || subresource.is_some() {
                 return Err(objects.not_found(&info.name));
             }
@@ -68,6 +71,12 @@ fn check_uid(objects: &Objects<'_>, new: &Value, stored: &Stored) -> Result<(), 
     }
     let key = objects.key(meta::namespace(new), meta::name(new));
     Err(write::other_uid(objects.kind.group_resource(), &key, &stored.object, asked))
+}
+
+/// The answer to who knows the UID of an object that is no more.
+fn gone(objects: &Objects<'_>, new: &Value) -> Status {
+    let key = objects.key(meta::namespace(new), meta::name(new));
+    write::other(objects.kind.group_resource(), &key, new, ("UID", meta::uid(new), ""))
 }
 
 fn without_version(mut object: Value) -> Value {

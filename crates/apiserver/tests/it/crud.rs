@@ -126,3 +126,28 @@ async fn writes_at_the_same_time_all_count() {
     let (_, object) = world.ask("GET", "/api/v1/namespaces/ns/configmaps/a", "").await;
     assert_eq!(object.get("data").and_then(|data| data.as_object()).map(machinery::Object::len), Some(20));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_uid_of_nothing() {
+    let world = World::new().await;
+    let shown = world
+        .play(
+            r#"
+            PUT cm/a {"metadata":{"name":"a","uid":"x"}}
+            PUT /apis/coordination.k8s.io/v1/namespaces/ns/leases/a {"metadata":{"name":"a","uid":"x"}}
+            PUT cm/a {"metadata":{"name":"a"}}
+        "#,
+        )
+        .await;
+    let config = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","uid":"x"}}"#;
+    let url = "/api/v1/namespaces/ns/configmaps/a?fieldManager=m";
+    let answer = world.send("PATCH", url, "application/apply-patch+yaml", config).await;
+    expect![[r#"
+        PUT cm/a {"metadata":{"name":"a","uid":"x"}}
+          409 Failure Operation cannot be fulfilled on configmaps "a": StorageError: invalid object, Code: 4, Key: /registry/configmaps/ns/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: x, UID in object meta:
+        PUT /apis/coordination.k8s.io/v1/namespaces/ns/leases/a {"metadata":{"name":"a","uid":"x"}}
+          409 Failure Operation cannot be fulfilled on leases.coordination.k8s.io "a": StorageError: invalid object, Code: 4, Key: /registry/leases/ns/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: x, UID in object meta:
+        PUT cm/a {"metadata":{"name":"a"}}
+          404 Failure configmaps "a" not found
+        409 Conflict"#]].assert_eq(&format!("{shown}\n{}", answer.status()));
+}

@@ -200,3 +200,49 @@ async fn a_budget_is_spent() {
         p: 201 None null
         q: 429 None {"reason":"DisruptionBudget","message":"The disruption budget b needs 1 healthy pods and has 2 currently"}"#]].assert_eq(&shown.join("\n"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scale_is_applied() {
+    let world = World::new().await;
+    let deployments = "/apis/apps/v1/namespaces/ns/deployments";
+    let body = r#"{"metadata":{"name":"d"},"spec":{"replicas":2,"selector":{"matchLabels":{"a":"b"}},
+        "template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}"#;
+    assert_eq!(world.ask("POST", deployments, body).await.0, 201);
+    let mut shown = Vec::new();
+    for (query, body) in [
+        ("fieldManager=m", r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"}}"#),
+        (
+            "fieldManager=m",
+            r#"{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"d"},"spec":{"paused":true}}"#,
+        ),
+        (
+            "fieldManager=m",
+            r#"{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"d"},"spec":{"replicas":3}}"#,
+        ),
+        (
+            "fieldManager=m&force=true",
+            r#"{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"d"},"spec":{"replicas":3}}"#,
+        ),
+    ] {
+        let url = format!("{deployments}/d/scale?{query}");
+        let answer = world.send("PATCH", &url, "application/apply-patch+yaml", body).await;
+        let code = answer.status().as_u16();
+        let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        let answer = machinery::json::parse(&bytes).unwrap();
+        let replicas = answer.int_at(&["spec", "replicas"]).unwrap_or_default();
+        shown.push(format!("{code} {replicas} {}", answer.str_at(&["message"]).unwrap_or_default()));
+    }
+    let (_, deployment) = world.ask("GET", &format!("{deployments}/d"), "").await;
+    for entry in deployment.items_at(&["metadata", "managedFields"]) {
+        let text = |name: &str| entry.str_at(&[name]).unwrap_or_default();
+        let owns = entry.at(&["fieldsV1", "f:spec", "f:replicas"]).is_some();
+        shown.push(format!("{} {} {} {owns}", text("manager"), text("operation"), text("subresource")));
+    }
+    expect![[r#"
+        400 0 invalid object type: apps/v1, Kind=Deployment
+        500 0 failed to create typed patch object (/d; autoscaling/v1, Kind=Scale): .spec.paused: field not declared in schema
+        409 0 Apply failed with 1 conflict: conflict with "test" using apps/v1: .spec.replicas
+        200 3 
+        m Apply scale true
+        test Update  false"#]].assert_eq(&shown.join("\n"));
+}
