@@ -46,6 +46,35 @@ async fn a_pod_is_bound_evicted_and_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_of_another_namespace_is_refused() {
+    let world = World::new().await;
+    let accounts = "/api/v1/namespaces/ns/serviceaccounts";
+    world.ask("POST", accounts, r#"{"metadata":{"name":"default"}}"#).await;
+    assert_eq!(world.ask("POST", "/api/v1/namespaces/ns/pods", POD).await.0, 201);
+    let mut shown = Vec::new();
+    for (path, kind, rest) in [
+        ("pods/p/eviction", r#""apiVersion":"policy/v1","kind":"Eviction""#, ""),
+        ("pods/p/binding", r#""apiVersion":"v1","kind":"Binding""#, r#","target":{"kind":"Node","name":"n1"}"#),
+        ("serviceaccounts/default/token", r#""apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest""#, ""),
+    ] {
+        for namespace in ["other", "ns"] {
+            let name = path.split('/').nth(1).unwrap();
+            let body = format!(r#"{{{kind},"metadata":{{"name":"{name}","namespace":"{namespace}"}}{rest}}}"#);
+            // What is told to the right namespace is only tried.
+            let (code, answer) = world.ask("POST", &format!("/api/v1/namespaces/ns/{path}?dryRun=All"), &body).await;
+            shown.push(format!("{path} in {namespace}: {code} {}", answer.str_at(&["message"]).unwrap_or_default()));
+        }
+    }
+    expect![[r#"
+        pods/p/eviction in other: 400 the namespace of the provided object does not match the namespace sent on the request
+        pods/p/eviction in ns: 201 
+        pods/p/binding in other: 400 the namespace of the provided object does not match the namespace sent on the request
+        pods/p/binding in ns: 201 
+        serviceaccounts/default/token in other: 400 the namespace of the provided object does not match the namespace sent on the request
+        serviceaccounts/default/token in ns: 201 "#]].assert_eq(&shown.join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deployment_is_scaled() {
     let world = World::new().await;
     let template = r#"{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}"#;
