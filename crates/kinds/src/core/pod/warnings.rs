@@ -58,7 +58,7 @@ pub(super) fn warnings(pod: &Value, old: Option<&Value>) -> Vec<String> {
     if old.is_some() {
         return Vec::new();
     }
-    let mut all = container::app_armor(pod, "");
+    let mut all = container::app_armor(pod);
     let problems = names::is_dns1123_label(meta::name(pod));
     if !problems.is_empty() {
         all.push(format!("metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{}]", problems.join(" ")));
@@ -243,6 +243,21 @@ fn is_set(object: &Value, path: &[&str]) -> bool {
 mod tests {
     use super::*;
     use machinery::value;
+
+    #[test]
+    fn an_annotation_is_told_of_though_a_field_was_made_of_it() {
+        let mut pod = value!({
+            "metadata": {"name": "p", "annotations": {"container.apparmor.security.beta.kubernetes.io/c": "unconfined"}},
+            "spec": {"containers": [{"name": "c"}, {"name": "d"}]},
+        });
+        super::super::app_armor_fields(&mut pod);
+        assert_eq!(
+            warnings(&pod, None),
+            [
+                r#"metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; use the "appArmorProfile" field instead"#
+            ]
+        );
+    }
 
     #[test]
     fn templates() {

@@ -28,9 +28,10 @@ pub(super) fn warnings(template: &Value, prefix: &str) -> Vec<String> {
     all
 }
 
-/// The warnings about containers whose AppArmor profile is in an annotation only.
-pub(super) fn app_armor(template: &Value, prefix: &str) -> Vec<String> {
-    containers(template, prefix).filter_map(|(_, container)| armor(template, container, prefix)).collect()
+/// The warnings about containers of a pod that have an AppArmor profile in an annotation. A field has been made of it,
+/// so that there is one says nothing.
+pub(super) fn app_armor(pod: &Value) -> Vec<String> {
+    containers(pod, "").filter_map(|(_, container)| annotated(pod, container, "")).collect()
 }
 
 /// The warning about a seccomp annotation without a field beside it.
@@ -40,12 +41,17 @@ pub(super) fn seccomp(prefix: &str, annotation: &str) -> String {
     )
 }
 
+/// The warning about a template's container whose AppArmor profile is in an annotation only.
 fn armor(template: &Value, container: &Value, prefix: &str) -> Option<String> {
     let field = ["securityContext", "appArmorProfile"];
     let has_field = is_set(container, &field) || template.get("spec").is_some_and(|spec| is_set(spec, &field));
+    if has_field { None } else { annotated(template, container, prefix) }
+}
+
+fn annotated(template: &Value, container: &Value, prefix: &str) -> Option<String> {
     let annotation = format!("{APP_ARMOR}{}", name(container));
     let advice = "deprecated since v1.30; use the \"appArmorProfile\" field instead";
-    let is_there = !has_field && meta::annotation(template, &annotation).is_some();
+    let is_there = meta::annotation(template, &annotation).is_some();
     is_there.then(|| format!("{prefix}metadata.annotations[{annotation}]: {advice}"))
 }
 
