@@ -1,4 +1,5 @@
-//! How the server shows itself to kubelets: by a client certificate, and checking theirs where it was told whom to trust.
+//! How the server shows itself to kubelets: by a client certificate, and checking theirs where it was told whom to trust;
+//! and how it asks parts of the control plane for their health, to whom it shows nothing.
 
 use std::sync::Arc;
 
