@@ -11,6 +11,9 @@ use crate::negotiate::{self, Sent};
 /// An error shows at most so many bytes of a body that is no object.
 const SUMMARY_BYTES: usize = 30;
 
+/// What Go's YAML reader says of bytes that are no text.
+pub const NOT_UTF8: &str = "yaml: invalid leading UTF-8 octet";
+
 /// The type that a body must have.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
@@ -155,7 +158,7 @@ fn parse(
         Sent::Protobuf => return from_protobuf(expected, body).map(|value| (value, Vec::new())),
         Sent::Yaml => match std::str::from_utf8(body) {
             Ok(text) => yaml::parse_strict(text).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+            Err(_) => Err(NOT_UTF8.to_owned()),
         },
         Sent::Json if validation == FieldValidation::Ignore => json_value(json::parse(body)),
         Sent::Json => json_value(json::parse_with_duplicates(body)),
@@ -208,8 +211,34 @@ fn check_type(object: &mut Value, expected: Expected<'_>, validation: FieldValid
             "the API version in the data ({api_version}) does not match the expected API version ({wanted})"
         )));
     }
+    Err(handled(found, expected, &unknown_conversion(found, expected)))
+}
+
+fn unknown_conversion(found: Expected<'_>, expected: Expected<'_>) -> String {
     let (package, wanted) = (package(expected.group), expected.kind);
-    Err(handled(found, expected, &format!("converting ({version}.{kind}) to ({package}.{wanted}): unknown conversion")))
+    format!("converting ({}.{}) to ({package}.{wanted}): unknown conversion", found.version, found.kind)
+}
+
+/// Why a patched object that says it is of another type cannot be taken for one of this type.
+#[must_use]
+pub fn other_type(patched: &mut Value, expected: Expected<'_>) -> Option<String> {
+    let (api_version, kind) = (meta::api_version(patched).to_owned(), meta::kind(patched).to_owned());
+    if api_version == expected.api_version() && kind == expected.kind {
+        return None;
+    }
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    let found = Expected { group, version, kind: &kind };
+    let other = schema::of_kind(group, version, &kind).filter(|_| kind != expected.kind);
+    Some(match other.map(|message| schema::decode(message, patched, FieldValidation::Ignore)) {
+        None => unregistered(found),
+        Some(Err(error)) => error.to_string(),
+        Some(Ok(_)) => unknown_conversion(found, expected),
+    })
+}
+
+fn unregistered(found: Expected<'_>) -> String {
+    let (kind, version) = (quote(found.kind), quote(&found.api_version()));
+    format!("no kind {kind} is registered for version {version} in scheme \"pkg/api/legacyscheme/scheme.go:30\"")
 }
 
 /// The name of upstream's package with the common form of all versions of a group's kinds.
@@ -223,9 +252,7 @@ fn package(group: &str) -> &str {
 }
 
 fn not_registered(found: Expected<'_>, expected: Expected<'_>) -> Status {
-    let (kind, version) = (quote(found.kind), quote(&found.api_version()));
-    let scheme = "scheme \"pkg/api/legacyscheme/scheme.go:30\"";
-    handled(found, expected, &format!("no kind {kind} is registered for version {version} in {scheme}"))
+    handled(found, expected, &unregistered(found))
 }
 
 fn handled(found: Expected<'_>, expected: Expected<'_>, why: &str) -> Status {
@@ -234,7 +261,8 @@ fn handled(found: Expected<'_>, expected: Expected<'_>, why: &str) -> Status {
 }
 
 /// Go's words for a JSON value that has no members.
-fn no_object(value: &Value) -> String {
+#[must_use]
+pub fn no_object(value: &Value) -> String {
     let what = if value.as_bool().is_some() { "bool" } else { value.type_name() };
     let target =
         r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;

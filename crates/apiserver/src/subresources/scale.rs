@@ -84,7 +84,8 @@ async fn patch(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body:
             let (new, warnings) = applied::changed(server, call, kind, &patch, &stored.object, &options)?;
             (put(server, call, kind, &stored, new, &options).await?, warnings)
         } else {
-            let (scale, warnings) = patch.apply(&of(&stored.object), SCALE, message, options.field_validation)?;
+            let (mut scale, warnings) = patch.apply(&of(&stored.object), SCALE, message, options.field_validation)?;
+            write::fit_namespace(call, kind, &mut scale)?;
             write::fit_name(call, &scale)?;
             (store(server, call, kind, &stored, &scale, &options).await?, warnings)
         };

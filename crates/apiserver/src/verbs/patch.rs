@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use kinds::{Kind, Subresource};
-use machinery::schema::{DecodeError, FieldValidation};
+use machinery::schema::{self, FieldValidation};
 use machinery::{Status, Value, meta};
 
 use crate::call::{self, Call};
@@ -92,7 +92,10 @@ fn changed(
     let (config, doubled) = patch.config()?;
     let mut new = ownership::apply(server, call, kind, live, &config, options)?;
     let place = format!("{}/{}", meta::namespace(&config), meta::name(&config));
-    codec::tree(message, &mut new, FieldValidation::Ignore).map_err(|error| unfit(kind, &place, &error))?;
+    let converted = message.map_or(Ok(()), |message| schema::convert(message, &mut new));
+    converted.map_err(|error| unfit(kind, &place, &error))?;
+    let decoded = codec::tree(message, &mut new, FieldValidation::Ignore);
+    decoded.map_err(|error| unfit(kind, &place, &error.to_string()))?;
     Ok((new, Patching::doubled(doubled, options.field_validation)?))
 }
 
@@ -103,7 +106,7 @@ fn unborn(kind: &Kind, name: &str, uid: &str) -> Status {
 }
 
 /// The answer when a configuration has a value that its field cannot take.
-fn unfit(kind: &Kind, place: &str, error: &DecodeError) -> Status {
+fn unfit(kind: &Kind, place: &str, error: &str) -> Status {
     let slash = if kind.group.is_empty() { "/" } else { "" };
     let what = format!("{slash}{}, Kind={}", kind.api_version(), kind.kind);
     Status::unknown(format!(

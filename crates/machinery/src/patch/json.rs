@@ -43,8 +43,10 @@ pub struct Operation {
 /// If it is no list of operations, or too long a one.
 pub fn parse(text: &[u8]) -> Result<(Vec<Operation>, Vec<String>), Error> {
     let tree = json::parse_with_duplicates(text).map_err(|error| Error::Decode(error.message))?;
-    let Value::Array(items) = tree else {
-        return Err(mismatch(&tree, "Go value of type []handlers.jsonPatchOp"));
+    let items = match tree {
+        Value::Array(items) => items,
+        Value::Null => Vec::new(),
+        other => return Err(mismatch(&other, "Go value of type []handlers.jsonPatchOp")),
     };
     if items.len() > MAX_OPERATIONS {
         return Err(Error::TooMany(items.len()));
@@ -139,6 +141,7 @@ fn apply_one(operation: &Operation, object: &mut Value, copied: &mut usize) -> R
             add(op, object, path, value.clone())
         }
         "remove" => remove(op, object, path),
+        "replace" if path.is_empty() => replace_whole(object, value),
         "replace" => {
             fits(op, path, value)?;
             get(op, object, path)?;
@@ -161,10 +164,20 @@ fn apply_one(operation: &Operation, object: &mut Value, copied: &mut usize) -> R
             }
             add(op, object, path, value)
         }
-        "test" if get(op, object, path)? == *value => Ok(()),
+        "test" if path.is_empty() && object == value => Ok(()),
+        "test" if !path.is_empty() && get(op, object, path)? == *value => Ok(()),
         "test" => Err(fail(op, path, "test failed")),
         _ => Err(Error::Apply(format!("Unexpected kind: {op}"))),
     }
+}
+
+/// Puts another object, or a list, into the place of all.
+fn replace_whole(object: &mut Value, value: &Value) -> Result<(), Error> {
+    match value {
+        Value::Object(_) | Value::Array(_) => object.clone_from(value),
+        _ => return Err(Error::Apply("replace operation value must be object or array".to_owned())),
+    }
+    fits("replace", "", value)
 }
 
 fn fail(op: &str, path: &str, why: &str) -> Error {
@@ -311,6 +324,14 @@ mod tests {
                 r#"[{"op":"add","path":"/a/x","value":1}]"#,
                 r#"add operation does not apply: invalid index referenced: "/a/x""#,
             ),
+            (
+                r#"{"a":1}"#,
+                r#"[{"op":"replace","path":"","value":{"b":2}},{"op":"test","path":"","value":{"b":2}}]"#,
+                r#"{"b":2}"#,
+            ),
+            ("{}", r#"[{"op":"replace","path":"","value":5}]"#, "replace operation value must be object or array"),
+            ("{}", r#"[{"op":"test","path":"","value":[]}]"#, r#"test operation does not apply: test failed: """#),
+            (r#"{"a":1}"#, "null", r#"{"a":1}"#),
             ("{}", r#"[{"op":"frob","path":"/a"}]"#, "Unexpected kind: frob"),
             ("{}", r#"[{"op":"add","value":1}]"#, r#"add operation does not apply: operation missing path field: """#),
             (

@@ -4,6 +4,7 @@
 //! is asked for.
 
 mod base64;
+mod convert;
 mod decode;
 mod default;
 mod names;
@@ -16,6 +17,7 @@ mod zero;
 use std::sync::{Arc, OnceLock};
 
 pub use base64::{decode as decode_base64, encode as encode_base64};
+pub use convert::convert;
 pub use decode::{DecodeError, FieldValidation, decode, decode_sent};
 pub use default::default;
 pub use order::order;

@@ -33,9 +33,18 @@ pub(super) fn changed(
     if let Some(replicas) = scale.at(&["spec", "replicas"]) {
         config.set_at(&["spec", "replicas"], replicas.clone());
     }
-    let mut new = ownership::apply(server, call, kind, live, &config, options)?;
+    let applied = ownership::apply(server, call, kind, live, &config, options);
+    let mut new = applied.map_err(|status| as_scale(status, &kind.api_version()))?;
     codec::settle(kind, &mut new);
     Ok((new, Patching::doubled(doubled, options.field_validation)?))
+}
+
+/// Whoever owns the number owns it, seen from here, as one of a scale.
+fn as_scale(mut status: Status, version: &str) -> Status {
+    let (own, seen) = (format!(" using {version}"), format!(" using {}", SCALE.api_version()));
+    let texts = status.details.iter_mut().flat_map(|details| &mut details.causes).map(|cause| &mut cause.message);
+    texts.chain([&mut status.message]).for_each(|text| *text = text.replace(&own, &seen));
+    status
 }
 
 /// Refuses what is of another type, or has fields that a scale has not or of other types.

@@ -152,16 +152,23 @@ pub(super) fn set_orders(shape: Shape, original: &mut Object, patch: &mut Object
 }
 
 fn into_list(value: Value) -> Result<Vec<Value>, Error> {
+    match value {
+        Value::Array(items) => Ok(items),
+        other => Err(bad_argument("[]interface {}", &other)),
+    }
+}
+
+fn bad_argument(expected: &str, value: &Value) -> Error {
     let go = match value {
-        Value::Array(items) => return Ok(items),
+        Value::Array(_) => "[]interface {}",
         Value::String(_) => "string",
         Value::Bool(_) => "bool",
         Value::Int(_) => "int64",
         Value::Float(_) => "float64",
         Value::Object(_) => "map[string]interface {}",
-        Value::Null => "<nil>",
+        Value::Null => "%!s(<nil>)",
     };
-    Err(Error::Other(format!("expected a []interface {{}}, but received a {go}")))
+    Error::Other(format!("expected a {expected}, but received a {go}"))
 }
 
 fn set_order(
@@ -188,9 +195,21 @@ fn set_order(
     };
     if let Some(key) = identity.0 {
         require_key(key, merged.iter())?;
+        require_maps(key, order, &merged)?;
+        require_key(key, order.iter())?;
     }
     original.insert(name, Value::Array(in_order(identity, merged, order, &server)));
     Ok(())
+}
+
+/// Whoever looks for an item in the order list must not come across what is no object.
+fn require_maps(key: &str, order: &[Value], items: &[Value]) -> Result<(), Error> {
+    let Some(at) = order.iter().position(|item| item.as_object().is_none()) else { return Ok(()) };
+    let is_before = |item: &Value| order[..at].iter().any(|other| other.get(key) == item.get(key));
+    if items.iter().all(is_before) {
+        return Ok(());
+    }
+    Err(Error::Other(format!("value for key {at} is not a map.")))
 }
 
 /// The patch's items must stand in the order list, in the same order.
@@ -202,6 +221,9 @@ fn check_order(identity: Identity, patch: &[Value], order: &[Value]) -> Result<(
     let plain = patch.iter().filter(|item| item.get(PATCH).is_none());
     for item in plain {
         let wanted = identity.of(item);
+        if let Some(other) = rest.clone().next().filter(|other| identity.0.is_some() && other.as_object().is_none()) {
+            return Err(bad_argument("map[string]interface {}", other));
+        }
         if !rest.any(|other| identity.of(other) == wanted) {
             let (patch, order) = (Value::Array(patch.to_vec()), Value::Array(order.to_vec()));
             return Err(Error::Other(format!(

@@ -98,7 +98,7 @@ fn merge(shape: Shape, mut original: Object, mut patch: Object) -> Result<Object
     for (name, value) in patch {
         match name.strip_prefix(DELETE_FROM_PRIMITIVE_LIST) {
             Some("") => return Err(Error::Format("primitive list")),
-            Some(name) => delete_items(&mut original, name, &value),
+            Some(name) => delete_items(shape, &mut original, name, value)?,
             None => member(shape, &mut original, &name, value)?,
         }
     }
@@ -135,11 +135,16 @@ fn retain_keys(original: &mut Object, patch: &mut Object) -> Result<(), Error> {
     Ok(())
 }
 
-fn delete_items(original: &mut Object, name: &str, items: &Value) {
-    let gone = items.as_array().unwrap_or_default();
-    if let Some(Value::Array(list)) = original.get_mut(name) {
+/// A list without a strategy knows no deletion: the directive's list takes its place, as any other would.
+fn delete_items(shape: Shape, original: &mut Object, name: &str, items: Value) -> Result<(), Error> {
+    let (Some(Value::Array(list)), Value::Array(gone)) = (original.get_mut(name), items) else { return Ok(()) };
+    let (_, strategy) = shape.member(name)?;
+    if strategy.is_some_and(|strategy| strategy.merge) {
         list.retain(|item| !gone.contains(item));
+    } else {
+        *list = gone;
     }
+    Ok(())
 }
 
 fn member(shape: Shape, original: &mut Object, name: &str, value: Value) -> Result<(), Error> {
@@ -267,6 +272,36 @@ mod tests {
                 r#"{"containers":[{"name":"a"}]}"#,
                 r#"{"$setElementOrder/containers":[{"name":"b"}],"containers":[{"name":"a","image":"a:8"}]}"#,
                 "500 The order in patch list:\n[map[image:a:8 name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n",
+            ),
+            (
+                "core.v1.PodSpec",
+                r#"{"containers":[{"name":"a"}]}"#,
+                r#"{"$setElementOrder/containers":["a"]}"#,
+                "500 value for key 0 is not a map.",
+            ),
+            (
+                "core.v1.PodSpec",
+                r#"{"containers":[{"name":"a"}]}"#,
+                r#"{"$setElementOrder/containers":["a"],"containers":[{"name":"a"}]}"#,
+                "500 expected a map[string]interface {}, but received a string",
+            ),
+            (
+                "core.v1.PodSpec",
+                r#"{"containers":[{"name":"a"}]}"#,
+                r#"{"$setElementOrder/containers":[{"name":"a"},{"image":"b"}]}"#,
+                "500 map: map[image:b] does not contain declared merge key: name",
+            ),
+            (
+                "core.v1.PodSpec",
+                "{}",
+                r#"{"$setElementOrder/containers":null}"#,
+                "500 expected a []interface {}, but received a %!s(<nil>)",
+            ),
+            (
+                "core.v1.Container",
+                r#"{"args":["a","b"]}"#,
+                r#"{"$deleteFromPrimitiveList/args":["b"]}"#,
+                r#"{"args":["b"]}"#,
             ),
             // Retained keys.
             (

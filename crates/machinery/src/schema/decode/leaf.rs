@@ -5,7 +5,7 @@ use crate::schema::{self, Kind, Message, Type, zero};
 use crate::{Quantity, Text, Value, json, meta};
 
 /// What Go's JSON reader calls a value of the wrong type.
-pub(super) fn described(value: &Value) -> &'static str {
+pub(in crate::schema) fn described(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

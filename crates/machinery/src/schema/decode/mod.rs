@@ -10,6 +10,8 @@ mod leaf;
 
 use std::collections::HashSet;
 
+pub(super) use leaf::described;
+
 use super::{Field, Kind, Message, Omit, Type, zero};
 use crate::field::quote;
 use crate::{Object, Text, Value};
