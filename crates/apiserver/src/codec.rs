@@ -62,8 +62,11 @@ pub fn typed(
 ) -> Result<Value, Status> {
     let sent = negotiate::sent(call.header(http::header::CONTENT_TYPE))?;
     let (mut object, doubled) = parse(sent, expected, body, validation)?;
-    if object.as_object().is_none() {
-        return Err(unrecognized(expected, &no_object(&object), body));
+    if object.is_null() {
+        object = Value::object();
+    }
+    if let Some(why) = untold_type(&object) {
+        return Err(unrecognized(expected, &why, body));
     }
     name_type(&mut object, expected);
     check_type(&mut object, expected, validation)?;
@@ -201,9 +204,9 @@ fn check_type(object: &mut Value, expected: Expected<'_>, validation: FieldValid
     }
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
     let found = Expected { group, version, kind: &kind };
-    let message = schema::of_kind(group, version, &kind).ok_or_else(|| not_registered(found, expected))?;
+    let message = registered(found).ok_or_else(|| not_registered(found, expected))?;
     if let Err(error) = schema::decode(message, object, validation) {
-        return Err(cannot_be_handled(&error, found));
+        return Err(handled(found, expected, &error.to_string()));
     }
     if kind == expected.kind && package(group) == package(expected.group) {
         let wanted = expected.api_version();
@@ -228,12 +231,17 @@ pub fn other_type(patched: &mut Value, expected: Expected<'_>) -> Option<String>
     }
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
     let found = Expected { group, version, kind: &kind };
-    let other = schema::of_kind(group, version, &kind).filter(|_| kind != expected.kind);
+    let other = registered(found).filter(|_| kind != expected.kind);
     Some(match other.map(|message| schema::decode(message, patched, FieldValidation::Ignore)) {
         None => unregistered(found),
         Some(Err(error)) => error.to_string(),
         Some(Ok(_)) => unknown_conversion(found, expected),
     })
+}
+
+/// The shape of a kind that objects of the API have; those of the machinery itself are of no version of it.
+fn registered(found: Expected<'_>) -> Option<&'static Message> {
+    schema::of_kind(found.group, found.version, found.kind).filter(|_| found.group != "meta.k8s.io")
 }
 
 fn unregistered(found: Expected<'_>) -> String {
@@ -260,13 +268,20 @@ fn handled(found: Expected<'_>, expected: Expected<'_>, why: &str) -> Status {
     Status::bad_request(format!("{kind} in version {version} cannot be handled as a {}: {why}", expected.kind))
 }
 
-/// Go's words for a JSON value that has no members.
+/// Go's words for a JSON value that does not tell its type: it has no members, or those that tell it are no texts.
 #[must_use]
-pub fn no_object(value: &Value) -> String {
-    let what = if value.as_bool().is_some() { "bool" } else { value.type_name() };
-    let target =
-        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    format!("couldn't get version/kind; json parse error: json: cannot unmarshal {what} into Go value of type {target}")
+pub fn untold_type(value: &Value) -> Option<String> {
+    let name = |value: &Value| if value.as_bool().is_some() { "bool" } else { value.type_name() }.to_owned();
+    let told = "couldn't get version/kind; json parse error: json: cannot unmarshal";
+    let Some(object) = value.as_object() else {
+        let target =
+            r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+        return Some(format!("{told} {} into Go value of type {target}", name(value)));
+    };
+    let odd = object.iter().find(|(name, value)| {
+        matches!(name.as_str(), "apiVersion" | "kind") && value.as_str().is_none() && !value.is_null()
+    });
+    odd.map(|(field, value)| format!("{told} {} into Go struct field .{field} of type string", name(value)))
 }
 
 /// The answer to a body that does not fit its type.

@@ -12,9 +12,8 @@ use crate::reply::{self, Reply};
 use crate::server::Server;
 use crate::{discovery, negotiate, openapi};
 
-/// How the list of all groups in one is asked for, and what its answer is called.
-const AGGREGATED: [&str; 4] = [JSON, "g=apidiscovery.k8s.io", "v=v2", "as=APIGroupDiscoveryList"];
-const AGGREGATED_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+/// What the list of all groups in one is called, after its media type.
+const AGGREGATED: &str = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const JSON: &str = "application/json";
 /// How clients ask for OpenAPI v2 in protobuf.
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
@@ -30,9 +29,15 @@ pub fn serve(server: &Server, call: &Call, path: &str) -> Result<Option<Reply>, 
         ["api", version] => discovery::resources("", version),
         ["apis", group] => discovery::group(group),
         ["apis", group, version] => discovery::resources(group, version),
-        ["openapi", "v2"] => return Ok(Some(openapi_v2(server, call))),
-        ["openapi", "v3"] => return Ok(Some(openapi_v3_index(server, call))),
-        ["openapi", "v3", place @ ..] => return Ok(openapi_v3(server, call, &place.join("/"))),
+        // OpenAPI is at just its address; what is below the third version's is of a group and version, or empty.
+        ["openapi", "v2"] if call.parts.uri.path() == "/openapi/v2" => return Ok(Some(openapi_v2(server, call))),
+        ["openapi", "v2"] => return Ok(None),
+        ["openapi", "v3"] if call.parts.uri.path() == "/openapi/v3" => return Ok(Some(openapi_v3_index(server, call))),
+        ["openapi", "v3", ..] => {
+            let place = call.parts.uri.path().strip_prefix("/openapi/v3/").unwrap_or_default();
+            let found = openapi_v3(server, call, place);
+            return Ok(Some(found.unwrap_or_else(|| reply::empty(StatusCode::NOT_FOUND))));
+        }
         [".well-known", "openid-configuration"] => {
             let base = format!("https://{}", own_address(call));
             return Ok(Some(as_json(&tokens::configuration(&server.access.authenticator.tokens, &base))));
@@ -50,22 +55,36 @@ pub fn serve(server: &Server, call: &Call, path: &str) -> Result<Option<Reply>, 
 
 /// `/api` and `/apis`: in one answer for those who ask for it, else the plain list.
 fn roots(call: &Call, core: bool) -> Result<Reply, Status> {
-    let accept = call.accept();
-    let takes_all_in_one = accept.split(',').find_map(|one| {
-        let has = |wanted: &str| one.split(';').any(|part| part.trim() == wanted);
-        if one.contains("as=") {
-            return AGGREGATED.into_iter().all(has).then_some(true);
-        }
-        one.trim().starts_with(JSON).then_some(false)
-    });
-    if takes_all_in_one == Some(true) {
-        let body = json::to_vec(&discovery::aggregated(core));
-        let mut answer = reply::with_type(StatusCode::OK, AGGREGATED_TYPE, reply::full(body));
-        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
-        return Ok(answer);
+    if let Some(encoding) = negotiate::all_in_one(&call.accept()) {
+        return Ok(all_in_one(call, core, encoding));
     }
     let document = if core { discovery::core_versions(&own_address(call)) } else { discovery::groups() };
     Ok(reply::object(StatusCode::OK, &document, encoding(call, core)?))
+}
+
+/// The groups of a prefix in one answer, under a tag: who has it already is told so.
+fn all_in_one(call: &Call, core: bool, encoding: Encoding) -> Reply {
+    let document = discovery::aggregated(core);
+    let tag = format!("\"{}\"", hex::encode_upper(Sha512::digest(json::to_vec(&document))));
+    let has = call.header(header::IF_NONE_MATCH) == tag;
+    let mut answer = if has { reply::empty(StatusCode::NOT_MODIFIED) } else { named(&document, encoding) };
+    let headers = answer.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    answer
+}
+
+/// The answer whose media type says what is in it.
+fn named(document: &Value, encoding: Encoding) -> Reply {
+    let mut answer = reply::object(StatusCode::OK, document, encoding);
+    let plain = answer.headers().get(header::CONTENT_TYPE).and_then(|found| found.to_str().ok()).unwrap_or(JSON);
+    if let Ok(whole) = HeaderValue::from_str(&format!("{plain}{AGGREGATED}")) {
+        answer.headers_mut().insert(header::CONTENT_TYPE, whole);
+    }
+    answer
 }
 
 /// How a document is written; upstream's aggregator makes some of them, which has no router in front.

@@ -145,6 +145,22 @@ pub fn media_types(accept: &str) -> Vec<&str> {
     clauses(accept).into_iter().map(|clause| clause.media).collect()
 }
 
+/// How the client takes the groups of a prefix in one answer, if it prefers that to the plain list (KEP-3352).
+#[must_use]
+pub fn all_in_one(accept: &str) -> Option<Encoding> {
+    let asked = |clause: &Clause<'_>| {
+        clause.parameter("g") == Some("apidiscovery.k8s.io")
+            && clause.parameter("v") == Some("v2")
+            && clause.parameter("as") == Some("APIGroupDiscoveryList")
+    };
+    let found = clauses(accept).into_iter().find_map(|clause| {
+        let encoding = clause.encoding()?;
+        let takes = clause.parameter("as").is_none() || asked(&clause);
+        takes.then_some((encoding, asked(&clause)))
+    });
+    found.filter(|(_, all)| *all).map(|(encoding, _)| encoding)
+}
+
 struct Clause<'a> {
     media: &'a str,
     parameters: Vec<(&'a str, &'a str)>,

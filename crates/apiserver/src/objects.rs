@@ -106,7 +106,8 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// 409 when there is one already.
     pub async fn create(&self, object: Value, dry_run: bool) -> Result<Stored, Status> {
-        if !meta::resource_version(&object).is_empty() {
+        // What is no number is as good as none.
+        if meta::resource_version(&object).parse::<u64>().is_ok_and(|version| version != 0) {
             return Err(Status::unknown("resourceVersion should not be set on objects to be created"));
         }
         let key = self.key(meta::namespace(&object), meta::name(&object));

@@ -229,8 +229,8 @@ fn sort(value: &mut Value) {
 /// Checks that the patched object is still of its type. Without a kind it is; without a version it is read as what the
 /// server has in memory, which has no other member in common with it: they are told as unknown.
 fn of_type(patched: &mut Value, expected: Expected<'_>) -> Result<Vec<String>, String> {
-    if patched.as_object().is_none() {
-        return Err(codec::no_object(patched));
+    if let Some(why) = codec::untold_type(patched) {
+        return Err(why);
     }
     if meta::kind(patched).is_empty() {
         patched.set_at(&["kind"], expected.kind);

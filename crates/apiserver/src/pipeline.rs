@@ -20,6 +20,7 @@ use machinery::Status;
 use crate::authentication::Refusal;
 use crate::call::Call;
 use crate::reply::{self, Body, Reply};
+use crate::request::RequestInfo;
 use crate::server::Server;
 use crate::{compress, flow, paths, query, subresources, verbs};
 
@@ -117,14 +118,41 @@ fn route(call: &Call) -> Result<Route, Status> {
         return Ok(Route::Path);
     }
     let kind = kinds::lookup(&info.group, &info.version, &info.resource).ok_or_else(Status::no_such_resource)?;
+    if !is_placed(info, kind) {
+        return Err(Status::no_such_resource());
+    }
     if !has_method {
         return Err(Status::method_not_allowed());
     }
+    check_name(info.parts.get(1).map_or("", String::as_str))?;
     if info.subresource.is_empty() {
         return Ok(Route::Resource(kind));
     }
     let found = kind.subresource(&info.subresource).ok_or_else(Status::no_such_resource)?;
     Ok(Route::Subresource(kind, found))
+}
+
+/// Whether there are paths of this form for the kind: one of a cluster has no namespace, another's object has one.
+fn is_placed(info: &RequestInfo, kind: &Kind) -> bool {
+    if kind.namespaced {
+        return info.parts.len() < 2 || !info.namespace.is_empty();
+    }
+    info.namespace.is_empty() || is_namespace(kind)
+}
+
+fn is_namespace(kind: &Kind) -> bool {
+    kind.group.is_empty() && kind.kind == "Namespace"
+}
+
+/// Refuses names under which nothing can be stored.
+fn check_name(name: &str) -> Result<(), Status> {
+    let why = match name {
+        "." | ".." => format!("may not be '{name}'"),
+        name if name.contains('%') => "may not contain '%'".to_owned(),
+        _ => return Ok(()),
+    };
+    let quoted = machinery::field::quote(name);
+    Err(Status::bad_request(format!("Name parameter invalid: {quoted}: {why}")))
 }
 
 /// The answer for a path that nobody serves.

@@ -148,11 +148,9 @@ fn verb_of(method: &Method) -> &'static str {
 }
 
 fn split(path: &str) -> Vec<String> {
+    let path = unescape(path, false).unwrap_or_else(|| path.to_owned());
     let path = path.trim_matches('/');
-    if path.is_empty() {
-        return Vec::new();
-    }
-    path.split('/').map(|part| unescape(part, false).unwrap_or_else(|| part.to_owned())).collect()
+    if path.is_empty() { Vec::new() } else { path.split('/').map(str::to_owned).collect() }
 }
 
 /// The name that a field selector demands, so that a rule with resource names can allow the list.

@@ -32,7 +32,8 @@ pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, b
     if kind.verbs.contains(&verb) || verb == "watch" && kind.verbs.contains(&"list") {
         call.warnings.extend(deprecation(kind));
     }
-    if !kind.verbs.contains(&verb) || !fits(call, kind) {
+    let writes_watch = verb == "watch" && call.parts.method != http::Method::GET;
+    if !kind.verbs.contains(&verb) || writes_watch || !fits(call, kind) {
         return Err(Status::method_not_allowed());
     }
     // In boxes of their own: else every request would carry room for the largest of them along.

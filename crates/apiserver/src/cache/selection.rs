@@ -28,6 +28,8 @@ enum Field {
     Namespace,
     /// The place in the kind's list.
     Selectable(usize),
+    /// No object has it.
+    Nowhere,
 }
 
 impl Selection {
@@ -47,8 +49,7 @@ impl Selection {
             fields_selector::Selector::parse(field_selector).map_err(|error| Status::bad_request(error.to_string()))?;
         let mut fields = Vec::with_capacity(selector.requirements.len());
         for requirement in selector.requirements {
-            kind.check_selectable(&requirement.field).map_err(Status::bad_request)?;
-            let field = place(kind, &requirement.field);
+            let field = known(kind, &requirement.field)?;
             fields.push(FieldIs { field, equal: requirement.equal, value: requirement.value });
         }
         Ok(Self { namespace: namespace.to_owned(), labels, fields })
@@ -97,9 +98,22 @@ impl FieldIs {
             Field::Name => &item.name,
             Field::Namespace => &item.namespace,
             Field::Selectable(at) => item.field(at),
+            Field::Nowhere => "",
         };
         (value == self.value) == self.equal
     }
+}
+
+/// The field that a request names. Pods have one that old clients call otherwise, and one that is understood and that
+/// none of them has.
+fn known(kind: &Kind, name: &str) -> Result<Field, Status> {
+    let name = match (kind.group, kind.kind, name) {
+        ("", "Pod", "spec.host") => "spec.nodeName",
+        ("", "Pod", "status.podIPs") => return Ok(Field::Nowhere),
+        _ => name,
+    };
+    kind.check_selectable(name).map_err(Status::bad_request)?;
+    Ok(place(kind, name))
 }
 
 fn place(kind: &Kind, name: &str) -> Field {

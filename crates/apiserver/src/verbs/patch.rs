@@ -59,6 +59,7 @@ pub async fn through(
         let before = call.warnings.len();
         call.warnings.extend(warnings);
         let Some(stored) = found else {
+            meta::set_resource_version(&mut new, "");
             let created = write::create(server, call, kind, new, &options).await?;
             return respond::stored(server, call, kind, StatusCode::CREATED, &created, accepted);
         };

@@ -56,6 +56,44 @@ async fn a_life() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_patch_keeps_the_type() {
+    let world = World::new().await;
+    let patches = r#"
+        POST cm {"metadata":{"name":"a"},"data":{"k":"v"}}
+        PATCH cm/a {"kind":null}
+        PATCH cm/a {"kind":"Secret","data":null}
+        PATCH cm/a {"kind":"Secret"}
+        PATCH cm/a {"kind":"Odd"}
+        PATCH cm/a {"kind":5}
+        PATCH cm/a {"apiVersion":null}
+        PATCH cm/a?fieldValidation=Ignore {
+        PATCH cm/a?fieldValidation=Ignore [1]
+    "#;
+    // The object that could not be read is quoted whole.
+    let shown = world.play(patches).await;
+    let why = |line: &str| line.rsplit_once("}\": ").map_or_else(|| line.to_owned(), |(_, why)| format!("  … {why}"));
+    expect![[r#"
+        POST cm {"metadata":{"name":"a"},"data":{"k":"v"}}
+          201 {"metadata":{"name":"a"},"data":{"k":"v"}}
+        PATCH cm/a {"kind":null}
+          200 {"metadata":{"name":"a"},"data":{"k":"v"}}
+        PATCH cm/a {"kind":"Secret","data":null}
+          … converting (v1.Secret) to (core.ConfigMap): unknown conversion
+        PATCH cm/a {"kind":"Secret"}
+          … illegal base64 data at input byte 0
+        PATCH cm/a {"kind":"Odd"}
+          … no kind "Odd" is registered for version "v1" in scheme "pkg/api/legacyscheme/scheme.go:30"
+        PATCH cm/a {"kind":5}
+          … couldn't get version/kind; json parse error: json: cannot unmarshal number into Go struct field .kind of type string
+        PATCH cm/a {"apiVersion":null}
+          400 Failure the name of the object (a based on URL) was undeterminable: name must be provided
+        PATCH cm/a?fieldValidation=Ignore {
+          400 Failure Invalid JSON Patch
+        PATCH cm/a?fieldValidation=Ignore [1]
+          422 Failure  "" is invalid: patch: Invalid value: "[1]": couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#]].assert_eq(&shown.lines().map(why).collect::<Vec<_>>().join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn dry_runs_change_nothing() {
     let world = World::new().await;
     let shown = world

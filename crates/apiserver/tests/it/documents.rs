@@ -80,7 +80,7 @@ async fn openapi_is_kept_by_its_hash() {
         /openapi/v3/apis/batch/v1 */*: 304  public, immutable 
         /openapi/v3/apis/batch/v1 application/json: 200 application/json  
         /openapi/v3/apis/batch/v1 */*: 301   /openapi/v3/apis/batch/v1?hash
-        /openapi/v3/apis/odd/v1 */*: 404 text/plain; charset=utf-8  
+        /openapi/v3/apis/odd/v1 */*: 404   
         /openapi/v3/apis/batch/v1 text/plain: 406   
         /openapi/v2 application/com.github.proto-openapi.spec.v2@v1.0+protobuf: 200 application/com.github.proto-openapi.spec.v2.v1.0+protobuf  
         /openapi/v2 */*: 200 application/json  "#]].assert_eq(&shown.join("\n"));
@@ -93,7 +93,8 @@ async fn all_paths() {
     assert_eq!(code, 200);
     let paths: Vec<&str> = index.items_at(&["paths"]).iter().filter_map(Value::as_str).collect();
     assert!(["/api", "/apis/apps/v1", "/livez/etcd", "/metrics/slis", "/version"].iter().all(|p| paths.contains(p)));
-    for path in paths {
+    // Below it are those of each group and version.
+    for path in paths.into_iter().filter(|path| *path != "/openapi/v3/") {
         assert_eq!(world.ask("GET", path, "").await.0, 200, "{path}");
     }
 }
@@ -107,6 +108,8 @@ async fn methods_of_paths() {
         "DELETE /livez",
         "GET /livez/",
         "POST /openapi/v3",
+        "GET /openapi/v2/",
+        "GET /openapi/v3/",
         "POST /apis",
         "POST /apis/apps",
         "POST /apis/apps/v1",
@@ -120,6 +123,12 @@ async fn methods_of_paths() {
         let answer = world.send(method, path, "application/json", "").await;
         shown.push(format!("{request}: {} {}", answer.status().as_u16(), header(&answer, "content-type")));
     }
+    for media in ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"] {
+        let wanted = format!("{media};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+        let answer = world.get("/api", &[("accept", &wanted)]).await;
+        let again = world.get("/api", &[("accept", &wanted), ("if-none-match", header(&answer, "etag"))]).await;
+        shown.push(format!("{} {}: {}", answer.status(), again.status().as_u16(), header(&answer, "content-type")));
+    }
     for path in ["/api", "/apis", "/apis/apps"] {
         let (_, answer) = json_of(world.get(path, &[("accept", "text/html")]).await);
         shown.push(format!("{path}: {}", answer.str_at(&["message"]).unwrap().lines().next().unwrap()));
@@ -129,6 +138,8 @@ async fn methods_of_paths() {
         DELETE /livez: 200 text/plain; charset=utf-8
         GET /livez/: 404 text/plain; charset=utf-8
         POST /openapi/v3: 200 application/json
+        GET /openapi/v2/: 404 text/plain; charset=utf-8
+        GET /openapi/v3/: 404 
         POST /apis: 200 application/json
         POST /apis/apps: 200 application/json
         POST /apis/apps/v1: 405 application/json
@@ -137,6 +148,9 @@ async fn methods_of_paths() {
         GET /version/x: 404 application/json
         PUT /openid/v1/jwks: 405 application/json
         GET /nope: 404 text/plain; charset=utf-8
+        200 OK 304: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList
+        200 OK 304: application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList
+        200 OK 304: application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList
         /api: 406: Not Acceptable
         /apis: only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
         /apis/apps: only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"#]].assert_eq(&shown.join("\n"));

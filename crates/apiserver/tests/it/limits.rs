@@ -20,6 +20,17 @@ async fn bad_requests() {
             POST cm x
             POST cm [1]
             PATCH cm/a x
+            POST cm null
+            POST cm {"kind":5}
+            POST cm {"metadata":{"name":"a","resourceVersion":"5"}}
+            POST cm?dryRun=All {"metadata":{"name":"a","resourceVersion":"0"}}
+            GET cm/..
+            GET cm/a%25b
+            GET cm/a%2Fb
+            GET /api/v1/configmaps/a
+            GET /api/v1/namespaces/ns/nodes/a
+            POST /api/v1/watch/configmaps {}
+            GET /api/v1/pods?fieldSelector=status.podIPs%3Dx,spec.host%3Dx
         "#,
         )
         .await;
@@ -48,6 +59,28 @@ async fn bad_requests() {
           400 Failure the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" } (5b315d)
         PATCH cm/a x
           404 Failure configmaps "a" not found
+        POST cm null
+          422 Failure ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required
+        POST cm {"kind":5}
+          400 Failure the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: json: cannot unmarshal number into Go struct field .kind of type string ({"kind":5})
+        POST cm {"metadata":{"name":"a","resourceVersion":"5"}}
+          500 Failure resourceVersion should not be set on objects to be created
+        POST cm?dryRun=All {"metadata":{"name":"a","resourceVersion":"0"}}
+          201 {"metadata":{"name":"a"}}
+        GET cm/..
+          400 Failure Name parameter invalid: "..": may not be '..'
+        GET cm/a%25b
+          400 Failure Name parameter invalid: "a%b": may not contain '%'
+        GET cm/a%2Fb
+          404 Failure the server could not find the requested resource
+        GET /api/v1/configmaps/a
+          404 Failure the server could not find the requested resource
+        GET /api/v1/namespaces/ns/nodes/a
+          404 Failure the server could not find the requested resource
+        POST /api/v1/watch/configmaps {}
+          405 Failure the server does not allow this method on the requested resource
+        GET /api/v1/pods?fieldSelector=status.podIPs%3Dx,spec.host%3Dx
+          200 []
         413 Failure Request entity too large: limit is 3145728
         400 Failure the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: invalid character '[' exceeded max depth (
         415 Unsupported Media Type"#]].assert_eq(&format!("{shown}\n{}", answer.status()));

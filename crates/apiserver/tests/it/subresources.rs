@@ -270,7 +270,7 @@ async fn a_scale_is_applied() {
     expect![[r#"
         400 0 invalid object type: apps/v1, Kind=Deployment
         500 0 failed to create typed patch object (/d; autoscaling/v1, Kind=Scale): .spec.paused: field not declared in schema
-        409 0 Apply failed with 1 conflict: conflict with "test" using apps/v1: .spec.replicas
+        409 0 Apply failed with 1 conflict: conflict with "test" using autoscaling/v1: .spec.replicas
         200 3 
         m Apply scale true
         test Update  false"#]].assert_eq(&shown.join("\n"));

@@ -96,6 +96,10 @@ mod tests {
         for (text, message) in [
             ("a: [b", "yaml: line 1: did not find expected ',' or ']'"),
             ("a: {b: 1", "yaml: line 1: did not find expected ',' or '}'"),
+            ("a: b: c", "yaml: mapping values are not allowed in this context"),
+            ("x: 1\na: b: c", "yaml: line 2: mapping values are not allowed in this context"),
+            ("a: 1\n- b", "yaml: line 1: did not find expected key"),
+            ("a:\n\tb: 1", "yaml: line 2: found character that cannot start any token"),
             ("a: *x", "yaml: unknown anchor 'x' referenced"),
             ("a: .inf", "yaml: json: unsupported value: +Inf"),
             ("~: 1", "yaml: unsupported map key of type: null"),

@@ -192,25 +192,30 @@ fn depth(value: &Value) -> usize {
 fn scan_error(error: &ScanError, source: &str) -> Error {
     let text = error.info();
     let line = error.marker().line();
+    // libyaml's scanner counts lines from one, its parser from nought, and neither tells of the first.
+    let scanned = if line == 1 { 0 } else { line };
+    let flow = line;
+    let parsed = line.saturating_sub(1);
     let known = [
-        ("unclosed bracket '['", "did not find expected ',' or ']'"),
-        ("unclosed bracket '{'", "did not find expected ',' or '}'"),
-        ("flow sequence", "did not find expected ',' or ']'"),
-        ("expected ',' or ']'", "did not find expected ',' or ']'"),
-        ("flow mapping", "did not find expected ',' or '}'"),
-        ("expected ',' or '}'", "did not find expected ',' or '}'"),
-        ("block mapping", "did not find expected key"),
-        ("block collection", "did not find expected '-' indicator"),
-        ("mapping values are not allowed", "mapping values are not allowed in this context"),
-        ("tab", "found character that cannot start any token"),
+        ("unclosed bracket '['", "did not find expected ',' or ']'", flow),
+        ("unclosed bracket '{'", "did not find expected ',' or '}'", flow),
+        ("flow sequence", "did not find expected ',' or ']'", flow),
+        ("expected ',' or ']'", "did not find expected ',' or ']'", flow),
+        ("flow mapping", "did not find expected ',' or '}'", flow),
+        ("expected ',' or '}'", "did not find expected ',' or '}'", flow),
+        ("block mapping", "did not find expected key", parsed),
+        ("block collection", "did not find expected '-' indicator", parsed),
+        ("mapping values are not allowed", "mapping values are not allowed in this context", scanned),
+        ("tab", "found character that cannot start any token", scanned),
     ];
     if text.contains("unknown anchor") {
         let at = error.marker().byte_offset().unwrap_or(source.len());
         let name = source[at..].trim_start_matches('*').split([' ', ',', ']', '}', '\n', '\r']).next();
         return Error(format!("unknown anchor '{}' referenced", name.unwrap_or_default()));
     }
-    match known.iter().find(|(theirs, _)| text.contains(theirs)) {
-        Some((_, words)) => Error(format!("line {line}: {words}")),
+    match known.iter().find(|(theirs, ..)| text.contains(theirs)) {
+        Some((_, words, 0)) => Error((*words).to_owned()),
+        Some((_, words, line)) => Error(format!("line {line}: {words}")),
         None => Error(format!("line {line}: {text}")),
     }
 }
