@@ -125,6 +125,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     println!("{total} messages in {} files of {}", PACKAGES.len(), folder.display());
     let bootstrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/apiserver/src/bootstrap");
+    crate::codegen_metrics::run(&arguments.facts)?;
     crate::codegen_samples::run(&arguments.facts)?;
     crate::codegen_bootstrap::run(&arguments.facts, &bootstrap)
 }

@@ -5,6 +5,7 @@ mod arrows;
 mod bench;
 mod codegen;
 mod codegen_bootstrap;
+mod codegen_metrics;
 mod codegen_samples;
 mod down;
 mod images;

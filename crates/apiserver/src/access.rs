@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base::metrics::Registry;
 use base::{Clock, Random};
 use http::request::Parts;
 use kinds::Kind;
@@ -66,6 +67,12 @@ impl Access {
             anonymous: settings.anonymous,
         };
         Self { authenticator, authorizer, random, plugins: settings.plugins }
+    }
+
+    /// What is counted of certificates and of admission.
+    #[must_use]
+    pub fn registries(&self) -> [Registry; 2] {
+        [self.authenticator.certificates.registry(), self.plugins.registry()]
     }
 
     /// Whether an admission plugin has not been left out.

@@ -11,6 +11,7 @@ mod crowd;
 mod event;
 mod handover;
 mod item;
+mod metrics;
 mod past;
 mod pump;
 mod resource;
@@ -21,6 +22,7 @@ use handover::Known;
 
 pub use event::{Event, Line, encode, frame};
 pub use item::{Form, Item, written};
+pub use metrics::{OfWatchers, Operation};
 pub use past::Past;
 pub use resource::{ResourceCache, Snapshot};
 pub use selection::Selection;
@@ -66,6 +68,7 @@ pub struct Cacher {
     by_storage: HashMap<&'static str, Arc<ResourceCache>>,
     handover: handover::Handover,
     progress: tokio::sync::watch::Sender<Revision>,
+    metrics: Arc<metrics::Families>,
 }
 
 impl Cacher {
@@ -78,7 +81,9 @@ impl Cacher {
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
         let stored = kinds.iter().filter(|kind| !kind.storage.is_empty() && kind.stored_as.is_none());
-        let made = stored.map(|kind| Arc::new(ResourceCache::new(kind, format!("{ROOT}{}/", kind.storage))));
+        let metrics = Arc::new(metrics::Families::new());
+        let prefix = |kind: &Kind| format!("{ROOT}{}/", kind.storage);
+        let made = stored.map(|kind| Arc::new(ResourceCache::new(kind, prefix(kind), metrics.of(kind))));
         let by_storage: HashMap<_, _> = made.map(|resource| (resource.kind.storage, resource)).collect();
         let resources = by_storage.values().map(|resource| (resource.prefix.clone(), resource.clone())).collect();
         Self {
@@ -89,6 +94,7 @@ impl Cacher {
             by_storage,
             handover: handover::Handover::default(),
             progress: tokio::sync::watch::Sender::new(Revision(0)),
+            metrics,
         }
     }
 
@@ -116,7 +122,16 @@ impl Cacher {
         self.handover.withdraw(key);
     }
 
+    /// What is counted of the objects; how things are is looked up now.
+    #[must_use]
+    pub fn registry(&self) -> base::metrics::Registry {
+        let revision = self.revision();
+        self.resources.values().for_each(|resource| resource.look(revision));
+        self.metrics.registry.clone()
+    }
+
     /// All caches.
+    #[cfg(test)]
     pub fn all(&self) -> impl Iterator<Item = &Arc<ResourceCache>> {
         self.resources.values()
     }

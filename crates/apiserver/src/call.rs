@@ -1,5 +1,7 @@
 //! One request on its way: what is known about it, and what gathers for its answer.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -8,6 +10,7 @@ use http_body_util::BodyExt as _;
 use machinery::Status;
 
 use crate::flow::Class;
+use crate::metrics::Counted;
 use crate::negotiate::{self, Accepted, Encoding};
 use crate::query::Query;
 use crate::reply::Body;
@@ -33,6 +36,10 @@ pub struct Call {
     pub user: User,
     /// Which priority it has.
     pub class: Class,
+    /// How long it waited for a place.
+    pub waited: Duration,
+    /// What counts its answer, once it is known what it is for.
+    pub counted: Option<Counted>,
     /// What the answer warns of.
     pub warnings: Vec<String>,
 }
@@ -43,7 +50,16 @@ impl Call {
     pub fn new(parts: Parts) -> Self {
         let query = Query::parse(parts.uri.query());
         let info = RequestInfo::parse(&parts.method, parts.uri.path(), &query);
-        Self { parts, info, query, user: User::anonymous(), class: Class::default(), warnings: Vec::new() }
+        Self {
+            parts,
+            info,
+            query,
+            user: User::anonymous(),
+            class: Class::default(),
+            waited: Duration::ZERO,
+            counted: None,
+            warnings: Vec::new(),
+        }
     }
 
     /// The value of a header; empty when there is none or it is no text.

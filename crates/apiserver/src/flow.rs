@@ -5,14 +5,18 @@
 //! limits hold: so many reads, so many writes. Watches and connections are not counted.
 
 mod level;
+mod metrics;
 mod schema;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use base::Clock;
+use base::metrics::Registry;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use kinds::Kind;
@@ -22,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use level::Refused;
 use level::{Level, Seat};
+use metrics::{Executing, Families, OfFlow};
 use schema::Schema;
 
 use crate::cache::Observer;
@@ -50,6 +55,9 @@ pub struct Flow {
     clock: Clock,
     objects: Mutex<Objects>,
     config: ArcSwap<Config>,
+    metrics: Families,
+    /// How many reads and how many writes wait.
+    waiting: [AtomicUsize; 2],
 }
 
 /// The configuration as it is stored, by name.
@@ -65,6 +73,8 @@ struct Config {
     /// The first one that fits counts.
     schemas: Vec<Schema>,
     levels: BTreeMap<String, Arc<Level>>,
+    /// What is counted of each of `schemas`.
+    counts: Vec<Arc<OfFlow>>,
 }
 
 #[derive(Debug)]
@@ -111,7 +121,7 @@ pub enum Place {
     /// One of the plain limits'.
     Permit(OwnedSemaphorePermit),
     /// A level's, and the plain limit's count if there was room.
-    Seat(Seat, Option<OwnedSemaphorePermit>),
+    Seat(Seat, Option<OwnedSemaphorePermit>, Executing),
 }
 
 impl Flow {
@@ -125,6 +135,8 @@ impl Flow {
             clock,
             objects: Mutex::default(),
             config: ArcSwap::default(),
+            metrics: Families::new(),
+            waiting: Default::default(),
         }
     }
 
@@ -134,38 +146,53 @@ impl Flow {
     /// Why there is none.
     pub async fn enter(&self, user: &User, info: &RequestInfo) -> (Class, Result<Place, Refused>) {
         let config = self.config.load_full();
-        let found = config.schemas.iter().find(|schema| schema.fits(user, info));
-        let found = found.and_then(|schema| Some((schema, config.levels.get(&schema.level)?)));
+        let mut schemas = config.schemas.iter().zip(&config.counts);
+        let found = schemas.find(|(schema, _)| schema.fits(user, info));
+        let found = found.and_then(|(schema, counts)| Some((schema, config.levels.get(&schema.level)?, counts)));
         let limit = if info.is_read_only() { &self.reading } else { &self.writing };
-        let Some((schema, level)) = found else {
+        let Some((schema, level, counts)) = found else {
             return (Class::default(), limited(limit, user, info));
         };
         let class =
             Class { schema: schema.name.clone(), level: schema.level.clone(), uids: uids(&schema.uid, &level.uid) };
         if info.is_long_running() {
+            counts.passed();
             return (class, Ok(Place::Free));
         }
-        let entered = self.clock.timeout(self.patience, level.enter(schema.flow(user, info))).await;
-        let seat = entered.unwrap_or(Err(Refused::TimeOut));
-        let counted = limit.places.clone().try_acquire_owned().ok();
-        (class, seat.map(|seat| Place::Seat(seat, counted)))
+        let came = self.clock.instant();
+        match self.seat(level, schema.flow(user, info), info, counts).await {
+            Ok(seat) => {
+                let counted = limit.places.clone().try_acquire_owned().ok();
+                (class, Ok(Place::Seat(seat, counted, counts.seated(came, &self.clock))))
+            }
+            Err(why) => {
+                counts.refused(why, came, &self.clock);
+                (class, Err(why))
+            }
+        }
     }
 
-    /// How many reads and how many writes are under way.
-    #[must_use]
-    pub fn under_way(&self) -> (usize, usize) {
-        (self.reading.taken(), self.writing.taken())
+    /// A seat of `level`; who has to wait for it is counted meanwhile.
+    async fn seat(&self, level: &Arc<Level>, flow: u64, info: &RequestInfo, counts: &OfFlow) -> Result<Seat, Refused> {
+        let mut entering = std::pin::pin!(level.enter(flow));
+        if let Poll::Ready(seat) = futures::poll!(entering.as_mut()) {
+            return seat;
+        }
+        let _waiting = (counts.waits(), Waiting::new(&self.waiting[usize::from(!info.is_read_only())]));
+        self.clock.timeout(self.patience, entering).await.unwrap_or(Err(Refused::TimeOut))
     }
 
-    /// Each level's name, seats, seats taken and waiting requests.
+    /// How many reads and how many writes are under way, and how many wait.
     #[must_use]
-    pub fn levels(&self) -> Vec<(String, usize, usize, usize)> {
-        let config = self.config.load();
-        config
-            .levels
-            .iter()
-            .map(|(name, level)| (name.clone(), level.seats(), level.taken(), level.waiting()))
-            .collect()
+    pub fn by_kind(&self) -> [(&'static str, usize, usize); 2] {
+        let waiting = |at: usize| self.waiting[at].load(Ordering::Relaxed);
+        [("readOnly", self.reading.taken(), waiting(0)), ("mutating", self.writing.taken(), waiting(1))]
+    }
+
+    /// What is counted of all this.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.metrics.registry.clone()
     }
 
     /// Makes the configuration anew; levels that stay keep who is in them.
@@ -182,12 +209,14 @@ impl Flow {
             let kept = before.levels.get(name).filter(|level| level.uid == meta::uid(object)).cloned();
             let level = kept.unwrap_or_else(|| Arc::new(Level::new(meta::uid(object))));
             level.configure(object, seats);
+            self.metrics.configured(name, seats);
             (name.clone(), level)
         });
         let levels = levels.collect();
         let mut schemas: Vec<Schema> = objects.schemas.values().cloned().collect();
         schemas.sort_by(|a, b| (a.precedence, &a.name).cmp(&(b.precedence, &b.name)));
-        self.config.store(Arc::new(Config { schemas, levels }));
+        let counts = schemas.iter().map(|schema| self.metrics.of(&schema.level, &schema.name)).collect();
+        self.config.store(Arc::new(Config { schemas, levels, counts }));
     }
 }
 
@@ -205,6 +234,22 @@ impl Observer for Flow {
             (_, None) => drop(objects.levels.remove(name)),
         }
         self.configure(&objects);
+    }
+}
+
+/// One more who waits, for as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -249,7 +294,7 @@ mod tests {
         assert!(flow.enter(&jane, &info("GET")).await.1.is_err());
         assert!(flow.enter(&admin, &info("GET")).await.1.is_ok());
         let _write = flow.enter(&jane, &info("POST")).await.1.unwrap();
-        assert_eq!(flow.under_way(), (1, 1));
+        assert_eq!(flow.by_kind(), [("readOnly", 1, 0), ("mutating", 1, 0)]);
         drop(first);
         assert!(flow.enter(&jane, &info("GET")).await.1.is_ok());
     }

@@ -67,7 +67,9 @@ pub async fn serve(server: &Server, root: &str, check: Option<&str>, query: &Que
     }
     let mut results = Vec::with_capacity(all.len());
     for name in all {
-        results.push((name, failure(server, name).await.is_some()));
+        let failed = failure(server, name).await.is_some();
+        server.metrics.checked(root, name, !failed);
+        results.push((name, failed));
     }
     summary(root, &results, query)
 }

@@ -103,8 +103,14 @@ async fn tls(
             let certificates = Arc::new(shown.iter().map(|one| one.clone().into_owned()).collect());
             connection(server, Gather::new(stream), Peer { address, certificates }, stop).await;
         }
-        Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake error"),
-        Err(_) => tracing::debug!(%address, "TLS handshake timed out"),
+        Ok(Err(error)) => {
+            server.metrics.tls_failures.inc();
+            tracing::debug!(%address, %error, "TLS handshake error");
+        }
+        Err(_) => {
+            server.metrics.tls_failures.inc();
+            tracing::debug!(%address, "TLS handshake timed out");
+        }
     }
 }
 

@@ -122,7 +122,7 @@ pub async fn connect(
     }
     let Some(client) = client else { return Err(Status::bad_request("Upgrade request required")) };
     let backend = hyper::upgrade::on(&mut answer);
-    let (stop, open) = (server.stop.clone(), server.metrics.open(&call.info));
+    let (stop, open) = (server.stop.clone(), server.metrics.open(call));
     server.tunnels.lock().spawn("tunnel", async move {
         let _open = open;
         tokio::select! {
@@ -161,7 +161,7 @@ where
 
 /// The answer, its body as it comes, counted as open until it ends.
 pub fn stream(server: &Server, call: &Call, answer: Response<Incoming>) -> Reply {
-    let open = server.metrics.open(&call.info);
+    let open = server.metrics.open(call);
     let (mut parts, body) = answer.into_parts();
     parts.headers.remove(header::CONNECTION);
     parts.headers.remove(header::TRANSFER_ENCODING);

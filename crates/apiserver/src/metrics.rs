@@ -1,58 +1,46 @@
 //! What the server counts, under upstream's names.
+//!
+//! Each part of the server has its own families; here are those of requests as a whole, and the place where all are
+//! told. Invariant: who counts per request has its cells beforehand: nothing is allocated and no lock taken for it.
 
-use http_body::Body as _;
-use prometheus::proto::MetricFamily;
-use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+mod access;
+mod requests;
+
 use std::time::Duration;
 
+use base::metrics::{Counter, Counters, Exposition, Family, Gauges, Histogram, Registry, alpha, stable, start_time};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use kinds::{Kind, Subresource};
+use std::sync::Arc;
+
 use crate::call::Call;
-use crate::flow::{Class, Refused};
-use crate::reply::Reply;
+use crate::health;
+use crate::reply::{self, Reply};
 use crate::server::Server;
-use crate::{RequestInfo, health};
+use access::Filters;
+use requests::{Answered, Requests};
+pub use requests::{Counted, Open};
 
-/// The buckets of request durations.
-const DURATIONS: [f64; 20] =
-    [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 30.0];
-
-/// The buckets of durations as service levels count them.
-const SLI_DURATIONS: [f64; 25] = [
-    0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
-    90.0, 120.0, 180.0, 300.0,
+/// What most metrics of requests are told apart by.
+pub(crate) const DURATIONS: [f64; 23] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
+    45.0, 60.0,
 ];
-
-/// The buckets of the sizes of answers: 1,000 bytes and each ten times as many.
-const SIZES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
-
-/// What distinguishes requests in most metrics.
-const REQUEST: [&str; 7] = ["verb", "group", "version", "resource", "subresource", "scope", "component"];
-
-const FITS: &str = "the names and labels are constant and correct";
 
 /// The counters.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    durations: HistogramVec,
-    sli_durations: HistogramVec,
-    sizes: HistogramVec,
-    terminations: IntCounterVec,
-    deprecated: IntGaugeVec,
-    authenticated: IntCounterVec,
-    long_running: IntGaugeVec,
-    in_flight: IntGaugeVec,
-    dispatched: IntCounterVec,
-    rejected: IntCounterVec,
-    seats: IntGaugeVec,
-    seats_taken: IntGaugeVec,
-    waiting: IntGaugeVec,
-    objects: IntGaugeVec,
-    stored: IntGaugeVec,
-    watch_cache: IntGaugeVec,
+    requests: Requests,
+    filters: Filters,
+    /// Connections whose TLS did not come about.
+    pub tls_failures: Arc<Counter>,
+    in_flight: Gauges,
+    in_queue: Gauges,
     checks: Registry,
-    check: IntGaugeVec,
-    check_results: IntCounterVec,
+    check: Gauges,
+    check_results: Counters,
 }
 
 impl Metrics {
@@ -61,84 +49,19 @@ impl Metrics {
     pub fn new() -> Self {
         let (registry, checks) = (Registry::new(), Registry::new());
         let all = &registry;
-        let with = |more: &[&'static str]| [&REQUEST[..], more].concat();
-        build_info(all);
         Self {
-            requests: counter(
-                all,
-                ("apiserver_request_total", "Requests answered."),
-                &with(&["dry_run", "code", "system_client"]),
+            requests: Requests::new(all),
+            filters: Filters::new(all),
+            tls_failures: all.counter(alpha("apiserver_tls_handshake_errors_total", "TLS handshakes that failed.")),
+            in_flight: all
+                .gauges(stable("apiserver_current_inflight_requests", "Requests under way."), &["request_kind"]),
+            in_queue: all.gauges(
+                alpha("apiserver_current_inqueue_requests", "Requests that wait for a seat."),
+                &["request_kind"],
             ),
-            durations: histogram(
-                all,
-                ("apiserver_request_duration_seconds", "How long answers took."),
-                &with(&["dry_run"]),
-                &DURATIONS,
-            ),
-            sli_durations: histogram(
-                all,
-                ("apiserver_request_sli_duration_seconds", "How long answers took, without what others took."),
-                &REQUEST,
-                &SLI_DURATIONS,
-            ),
-            sizes: histogram(all, ("apiserver_response_sizes", "Sizes of answers in bytes."), &REQUEST, &SIZES),
-            terminations: counter(
-                all,
-                ("apiserver_request_terminations_total", "Requests that the server ended to protect itself."),
-                &with(&["code"]),
-            ),
-            deprecated: gauge(
-                all,
-                ("apiserver_requested_deprecated_apis", "Deprecated resources that somebody asked for."),
-                &["group", "version", "resource", "subresource", "removed_release"],
-            ),
-            authenticated: counter(
-                all,
-                ("authenticated_user_requests", "Authenticated requests, by user."),
-                &["username"],
-            ),
-            long_running: gauge(
-                all,
-                ("apiserver_longrunning_requests", "Watches and connections that are open."),
-                &REQUEST,
-            ),
-            in_flight: gauge(all, ("apiserver_current_inflight_requests", "Requests under way."), &["request_kind"]),
-            dispatched: counter(
-                all,
-                ("apiserver_flowcontrol_dispatched_requests_total", "Requests that got in."),
-                &["priority_level", "flow_schema"],
-            ),
-            rejected: counter(
-                all,
-                ("apiserver_flowcontrol_rejected_requests_total", "Requests that were turned away."),
-                &["priority_level", "flow_schema", "reason"],
-            ),
-            seats: gauge(
-                all,
-                ("apiserver_flowcontrol_nominal_limit_seats", "Seats of a priority level."),
-                &["priority_level"],
-            ),
-            seats_taken: gauge(
-                all,
-                ("apiserver_flowcontrol_current_executing_seats", "Seats of a priority level that are taken."),
-                &["priority_level"],
-            ),
-            waiting: gauge(
-                all,
-                ("apiserver_flowcontrol_current_inqueue_requests", "Requests that wait for a seat."),
-                &["priority_level"],
-            ),
-            objects: gauge(all, ("apiserver_resource_objects", "Objects that are stored."), &["group", "resource"]),
-            stored: gauge(all, ("apiserver_storage_objects", "Objects that are stored, by resource."), &["resource"]),
-            watch_cache: gauge(
-                all,
-                ("apiserver_watch_cache_resource_version", "The version that the objects in memory show."),
-                &["group", "resource"],
-            ),
-            check: gauge(&checks, ("kubernetes_healthcheck", "Whether a health check passes."), &["name", "type"]),
-            check_results: counter(
-                &checks,
-                ("kubernetes_healthchecks_total", "Results of health checks."),
+            check: checks.gauges(stable("kubernetes_healthcheck", "Whether a health check passes."), &["name", "type"]),
+            check_results: checks.counters(
+                stable("kubernetes_healthchecks_total", "Results of health checks."),
                 &["name", "type", "status"],
             ),
             registry,
@@ -146,87 +69,83 @@ impl Metrics {
         }
     }
 
-    /// Counts an answered request.
-    pub fn answered(&self, call: &Call, answer: &Reply, took: Duration) {
-        let (info, verb) = (&call.info, shown_verb(call));
-        let (status, number) = (answer.status(), answer.status().as_u16());
-        let code = status.as_str();
-        let request = labels(info, verb);
-        let dry_run = call.query.text("dryRun");
-        self.requests.with_label_values(&[&request[..], &[dry_run, code, ""]].concat()).inc();
-        self.authenticated.with_label_values(&[shown_user(&call.user.name)]).inc();
-        if matches!(number, 429 | 504) {
-            self.terminations.with_label_values(&[&request[..], &[code]].concat()).inc();
-        }
-        if info.resource == "endpoints" && info.group.is_empty() {
-            self.deprecated.with_label_values(&["", "v1", "endpoints", &info.subresource, ""]).set(1);
-        }
-        if info.is_long_running() {
-            return;
-        }
-        self.durations.with_label_values(&[&request[..], &[dry_run]].concat()).observe(took.as_secs_f64());
-        self.sli_durations.with_label_values(&request).observe(took.as_secs_f64());
-        if let Some(size) = answer.body().size_hint().exact().filter(|_| info.is_read_only()) {
-            #[allow(clippy::cast_precision_loss, reason = "buckets are coarser than that")]
-            self.sizes.with_label_values(&request).observe(size as f64);
-        }
+    /// Notes that a request is one for `kind`, perhaps for a part of it; it is counted when it is answered.
+    pub fn routed(&self, call: &mut Call, kind: &'static Kind, part: Option<&'static Subresource>) {
+        call.counted = Some(self.requests.of(call, kind, part));
     }
 
-    /// Counts a request that got in or was turned away, if it has a class.
-    pub fn entered(&self, class: &Class, refused: Option<&Refused>) {
-        let labels = [class.level.as_str(), class.schema.as_str()];
-        match refused {
-            Some(why) => self.rejected.with_label_values(&[labels[0], labels[1], why.word()]).inc(),
-            None if !class.schema.is_empty() => self.dispatched.with_label_values(&labels).inc(),
-            None => {}
-        }
+    /// Notes that a request asks how the server is; others for paths are not counted.
+    pub fn routed_to_path(&self, call: &mut Call) {
+        call.counted = self.requests.of_path(call.parts.uri.path());
+    }
+
+    /// Counts an answered request, unless it was turned away before it was known what it is for. What is sent piece by
+    /// piece is measured until its end.
+    pub fn answered(&self, call: &mut Call, answer: Reply, sent_bytes: Option<u64>, took: Duration) -> Reply {
+        let Some(counted) = call.counted.take() else { return answer };
+        counted.answered(call, answer, &Answered { sent_bytes, took })
+    }
+
+    /// Whose request it was, or that this is not known, and how long it took to find out.
+    pub fn authenticated(&self, user: Option<&str>, took: Duration) {
+        self.filters.authenticated(user, took);
+    }
+
+    /// Whether the request was allowed, and how long it took to find out.
+    pub fn authorized(&self, is_allowed: bool, took: Duration) {
+        self.filters.authorized(is_allowed, took);
+    }
+
+    /// How long it took to get in.
+    pub fn entered(&self, took: Duration) {
+        self.filters.entered(took);
     }
 
     /// Counts a watch or connection for as long as the result lives.
     #[must_use]
-    pub fn open(&self, info: &RequestInfo) -> Open {
-        let verb = if info.verb == "watch" { "WATCH" } else { "CONNECT" };
-        let gauge = self.long_running.with_label_values(&labels(info, verb));
-        gauge.inc();
-        Open(gauge)
+    pub fn open(&self, call: &Call) -> Option<Open> {
+        call.counted.as_ref().map(Counted::open)
     }
 
-    /// Everything in Prometheus' text form.
+    /// Everything, and how things are now.
     #[must_use]
-    pub fn text(&self, server: &Server) -> String {
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let revision = i64::try_from(server.cacher.revision().0).unwrap_or(i64::MAX);
-        for resource in server.cacher.all() {
-            let (kind, count) = (resource.kind, number(resource.len()));
-            let name = machinery::status::In { group: kind.group, name: kind.plural }.to_string();
-            self.objects.with_label_values(&[kind.group, kind.plural]).set(count);
-            self.stored.with_label_values(&[name.as_str()]).set(count);
-            self.watch_cache.with_label_values(&[kind.group, kind.plural]).set(revision);
+    pub fn families(&self, server: &Server) -> Vec<Family> {
+        for (kind, under_way, waiting) in server.flow.by_kind() {
+            self.in_flight.with(&[kind]).set_count(under_way);
+            self.in_queue.with(&[kind]).set_count(waiting);
         }
-        for (level, seats, taken, waiting) in server.flow.levels() {
-            self.seats.with_label_values(&[&level]).set(number(seats));
-            self.seats_taken.with_label_values(&[&level]).set(number(taken));
-            self.waiting.with_label_values(&[&level]).set(number(waiting));
-        }
-        let (reading, writing) = server.flow.under_way();
-        self.in_flight.with_label_values(&["readOnly"]).set(number(reading));
-        self.in_flight.with_label_values(&["mutating"]).set(number(writing));
         let mut families = self.registry.gather();
-        families.extend(server.allocator.metrics());
-        written(&families)
+        for registry in server.registries() {
+            families.extend(registry.gather());
+        }
+        base::metrics::with_process(families, machinery::release::build_info())
     }
 
-    /// The results of all health checks, run now, in the same form.
-    pub async fn health(&self, server: &Server) -> String {
+    /// Counts begin anew.
+    pub fn reset(&self, server: &Server) {
+        self.registry.reset();
+        server.registries().iter().for_each(Registry::reset);
+    }
+
+    /// A health check was made.
+    pub fn checked(&self, root: &str, name: &str, passes: bool) {
+        self.check.with(&[name, root]).set_count(usize::from(passes));
+        self.check_results.with(&[name, root, if passes { "success" } else { "error" }]).inc();
+    }
+
+    /// The results of all health checks, made now.
+    pub async fn health(&self, server: &Server) -> Vec<Family> {
         for root in ["healthz", "livez", "readyz"] {
             for name in health::names(root) {
-                let passes = health::failure(server, name).await.is_none();
-                let status = if passes { "success" } else { "error" };
-                self.check.with_label_values(&[name, root]).set(i64::from(passes));
-                self.check_results.with_label_values(&[name, root, status]).inc();
+                self.checked(root, name, health::failure(server, name).await.is_none());
             }
         }
-        written(&self.checks.gather())
+        self.checks.gather().into_iter().chain(start_time()).collect()
+    }
+
+    /// Counts of health checks begin anew.
+    pub fn reset_health(&self) {
+        self.checks.reset();
     }
 }
 
@@ -236,96 +155,39 @@ impl Default for Metrics {
     }
 }
 
-fn written(families: &[MetricFamily]) -> String {
-    let mut out = Vec::new();
-    if let Err(error) = TextEncoder::new().encode(families, &mut out) {
-        tracing::error!(%error, "the metrics cannot be written");
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// A counter of `registry`.
-pub fn counter(registry: &Registry, (name, help): (&str, &str), labels: &[&str]) -> IntCounterVec {
-    let made = IntCounterVec::new(Opts::new(name, help), labels).expect(FITS);
-    registry.register(Box::new(made.clone())).expect(FITS);
-    made
-}
-
-/// A gauge of `registry`.
-pub fn gauge(registry: &Registry, (name, help): (&str, &str), labels: &[&str]) -> IntGaugeVec {
-    let made = IntGaugeVec::new(Opts::new(name, help), labels).expect(FITS);
-    registry.register(Box::new(made.clone())).expect(FITS);
-    made
-}
-
-/// A histogram of `registry`.
-pub fn histogram(registry: &Registry, (name, help): (&str, &str), labels: &[&str], buckets: &[f64]) -> HistogramVec {
-    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    let made = HistogramVec::new(options, labels).expect(FITS);
-    registry.register(Box::new(made.clone())).expect(FITS);
-    made
-}
-
-/// Which build this is, as `/version` says it.
-fn build_info(registry: &Registry) {
-    let names = [
-        ("build_date", "buildDate"),
-        ("compiler", "compiler"),
-        ("git_commit", "gitCommit"),
-        ("git_tree_state", "gitTreeState"),
-        ("git_version", "gitVersion"),
-        ("go_version", "goVersion"),
-        ("major", "major"),
-        ("minor", "minor"),
-        ("platform", "platform"),
-    ];
-    let version = crate::paths::version();
-    let values = names.map(|(_, field)| version.str_at(&[field]).unwrap_or_default().to_owned());
-    let info = gauge(registry, ("kubernetes_build_info", "Which build this is."), &names.map(|(label, _)| label));
-    info.with_label_values(&values.each_ref().map(String::as_str)).set(1);
-}
-
-/// A watch or connection that is counted.
-#[derive(Debug)]
-pub struct Open(prometheus::IntGauge);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
+/// Answers `/metrics` and, with `of_health`, `/metrics/slis`.
+pub async fn serve(server: &Server, call: &Call, of_health: bool) -> Reply {
+    let metrics = &server.metrics;
+    match (call.parts.method == Method::DELETE, of_health) {
+        (false, false) => exposed(metrics.families(server), call),
+        (false, true) => exposed(metrics.health(server).await, call),
+        (true, false) => {
+            metrics.reset(server);
+            reply::text(StatusCode::OK, "metrics reset\n")
+        }
+        (true, true) => {
+            metrics.reset_health();
+            reply::text(StatusCode::OK, "metrics reset\n")
+        }
     }
 }
 
-/// The verb as metrics name it: the method, and what a GET of a collection is.
-fn shown_verb(call: &Call) -> &'static str {
-    if matches!(call.info.subresource.as_str(), "attach" | "exec" | "portforward" | "proxy") {
-        return "CONNECT";
+fn exposed(families: Vec<Family>, call: &Call) -> Reply {
+    let value = |name: HeaderName| call.header(name);
+    let wanted = base::metrics::Wanted::read(value(header::ACCEPT), value(header::ACCEPT_ENCODING));
+    let told = Exposition::of(families, wanted);
+    let mut answer = reply::with_type(StatusCode::OK, told.content_type, reply::full(told.body));
+    if told.gzip {
+        answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    match call.info.verb.as_str() {
-        "get" => "GET",
-        "list" => "LIST",
-        "watch" => "WATCH",
-        "create" | "post" => "POST",
-        "update" | "put" => "PUT",
-        "patch" if call.header(http::header::CONTENT_TYPE).starts_with("application/apply-patch") => "APPLY",
-        "patch" => "PATCH",
-        "delete" => "DELETE",
-        "deletecollection" => "DELETECOLLECTION",
-        "proxy" => "CONNECT",
-        _ => "other",
-    }
+    answer
 }
 
-/// The user as metrics name them: people are many, the cluster's own parts are few.
-fn shown_user(name: &str) -> &str {
-    if name.starts_with("system:") || matches!(name, "admin" | "client" | "kube_proxy") { name } else { "other" }
-}
+/// A cell that is made when it is first needed.
+pub(crate) type Late<C> = std::sync::OnceLock<Arc<C>>;
 
-fn labels<'a>(info: &'a RequestInfo, verb: &'a str) -> [&'a str; 7] {
-    let scope = match () {
-        () if !info.is_resource_request => "",
-        () if !info.name.is_empty() || info.verb == "create" => "resource",
-        () if !info.namespace.is_empty() => "namespace",
-        () => "cluster",
-    };
-    [verb, &info.group, &info.version, &info.resource, &info.subresource, scope, "apiserver"]
+/// So many of either.
+pub(crate) fn observe_count(histogram: &Histogram, count: usize) {
+    #[allow(clippy::cast_precision_loss, reason = "buckets are coarser than that")]
+    histogram.observe(count as f64);
 }

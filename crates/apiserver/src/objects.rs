@@ -7,6 +7,7 @@ use kinds::Kind;
 use machinery::{Status, Value, meta};
 use store::{Change, Entry, Error, Expect, Revision, WriteOutcome};
 
+use crate::cache::Operation;
 use crate::server::Server;
 use crate::storage;
 
@@ -57,13 +58,22 @@ impl<'a> Objects<'a> {
     /// When the store does not answer.
     pub async fn find(&self, namespace: &str, name: &str) -> Result<Option<Stored>, Status> {
         let key = self.key(namespace, name);
-        let (entry, _) = self.server.store.get(&key, None).await.map_err(|e| storage::failure(&e))?;
+        let entry = self.entry(&key).await?;
         Ok(entry.map(|Entry { value: bytes, revision, .. }| {
             match self.server.recent.find(&key, revision).filter(|_| self.kind.stored_as.is_none()) {
                 Some(object) => Stored { object, revision, bytes },
                 None => self.stored(bytes, revision),
             }
         }))
+    }
+
+    /// What is stored under `key`.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn entry(&self, key: &str) -> Result<Option<Entry>, Status> {
+        let asked = self.timed(Operation::Get, self.server.store.get(key, None)).await;
+        asked.map(|(entry, _)| entry).map_err(|error| storage::failure(&error))
     }
 
     /// The object as it is now.
@@ -113,8 +123,7 @@ impl<'a> Objects<'a> {
         let key = self.key(meta::namespace(&object), meta::name(&object));
         let bytes = self.encode(&object);
         if dry_run {
-            let (entry, _) = self.server.store.get(&key, None).await.map_err(|e| storage::failure(&e))?;
-            return match entry {
+            return match self.entry(&key).await? {
                 Some(entry) => Err(self.exists(&self.stored(entry.value, entry.revision).object)),
                 None => Ok(Stored { object: Arc::new(object), revision: Revision(0), bytes }),
             };
@@ -163,7 +172,8 @@ impl<'a> Objects<'a> {
     /// When the store does not answer.
     pub async fn remove(&self, old: &Stored) -> Result<Result<Revision, Raced>, Status> {
         let key = self.key(meta::namespace(&old.object), meta::name(&old.object));
-        match self.server.store.write(&key, Expect::Revision(old.revision), Change::Delete).await {
+        let write = self.server.store.write(&key, Expect::Revision(old.revision), Change::Delete);
+        match self.timed(Operation::Delete, write).await {
             Ok(done) => {
                 self.server.recent.forget(&key);
                 Ok(Ok(done.revision))
@@ -180,11 +190,24 @@ impl<'a> Objects<'a> {
             self.server.cacher.expect(self.kind, key, &bytes, object);
         }
         let ttl = self.kind.expires.then_some(self.server.options.event_ttl);
-        let done = self.server.store.write(key, expect, Change::Put { value: bytes, ttl }).await;
+        let operation = if expect == Expect::Absent { Operation::Create } else { Operation::Update };
+        let done = self.timed(operation, self.server.store.write(key, expect, Change::Put { value: bytes, ttl })).await;
         if is_as_stored && done.is_err() {
             self.server.cacher.expect_no_more(key);
         }
         done
+    }
+
+    /// Asks the store, and counts that.
+    async fn timed<T>(&self, what: Operation, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let clock = &self.server.clock;
+        let started = clock.instant();
+        let answer = asked.await;
+        if let Some(resource) = self.server.cacher.of(self.kind) {
+            let failed = matches!(&answer, Err(error) if !matches!(error, Error::Conflict { .. }));
+            resource.counts.asked(what, clock.instant() - started, failed);
+        }
+        answer
     }
 
     fn exists(&self, there: &Value) -> Status {

@@ -9,10 +9,7 @@ use crate::call::Call;
 use crate::negotiate::Encoding;
 use crate::reply::{self, Reply};
 use crate::server::Server;
-use crate::{documents, health, pipeline, status};
-
-/// The version whose behaviour this server has.
-const GIT_VERSION: &str = "v1.36.2";
+use crate::{documents, health, metrics, pipeline, status};
 
 /// The paths that are always there.
 const PATHS: [&str; 16] = [
@@ -48,8 +45,8 @@ pub async fn serve(server: &Arc<Server>, call: &Call) -> Result<Reply, Status> {
         "/" | "/index.html" => return Ok(index()),
         "/statusz" => return Ok(reply::text(StatusCode::OK, status::statusz(server))),
         "/flagz" => return Ok(reply::text(StatusCode::OK, status::flagz(server))),
-        "/metrics" => return Ok(metrics(server)),
-        "/metrics/slis" => return Ok(metrics_text(server.metrics.health(server).await)),
+        "/metrics" => return Ok(metrics::serve(server, call, false).await),
+        "/metrics/slis" => return Ok(metrics::serve(server, call, true).await),
         _ => {}
     }
     // `CONNECT host:port` names no path.
@@ -127,44 +124,23 @@ fn index_paths() -> Vec<String> {
     paths
 }
 
-fn metrics(server: &Server) -> Reply {
-    metrics_text(server.metrics.text(server))
-}
-
-fn metrics_text(text: String) -> Reply {
-    reply::with_type(
-        StatusCode::OK,
-        "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
-        reply::full(text),
-    )
-}
-
 /// What `/version` says.
 #[must_use]
 pub fn version() -> Value {
-    let (arch, os) = (architecture(), std::env::consts::OS);
-    value!({
+    let mut version = value!({});
+    for (_, field, value) in machinery::release::build() {
+        version.set_at(&[field], value);
+    }
+    let mut shown = value!({
         "major": "1",
         "minor": "36",
         "emulationMajor": "1",
         "emulationMinor": "36",
         "minCompatibilityMajor": "1",
         "minCompatibilityMinor": "35",
-        "gitVersion": (GIT_VERSION),
-        "gitCommit": "",
-        "gitTreeState": "clean",
-        "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": "",
-        "compiler": "rustc",
-        "platform": (format!("{os}/{arch}")),
-    })
-}
-
-/// Go's name of this machine's architecture.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
+    });
+    for field in ["gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform"] {
+        shown.set_at(&[field], version.str_at(&[field]).unwrap_or_default());
     }
+    shown
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Method, Request, StatusCode};
+use http_body::Body as _;
 use kinds::{Kind, Subresource};
 use machinery::Status;
 
@@ -28,6 +29,7 @@ use crate::{compress, flow, paths, query, subresources, verbs};
 pub async fn handle(server: Arc<Server>, request: Request<Body>) -> Reply {
     let started = server.clock.instant();
     let (parts, body) = request.into_parts();
+    let sent_bytes = body.size_hint().exact();
     let mut call = Call::new(parts);
     let result = AssertUnwindSafe(within_time(&server, &mut call, body)).catch_unwind().await;
     let mut answer = match result {
@@ -46,7 +48,7 @@ pub async fn handle(server: Arc<Server>, request: Request<Body>) -> Reply {
         reply::warn(&mut answer, warning);
     }
     let took = server.clock.instant().saturating_duration_since(started);
-    server.metrics.answered(&call, &answer, took);
+    let answer = server.metrics.answered(&mut call, answer, sent_bytes, took);
     if call.parts.method == Method::HEAD { reply::without_body(answer) } else { answer }
 }
 
@@ -78,20 +80,42 @@ fn boxed<'a>(server: &'a Arc<Server>, call: &'a mut Call, body: Body) -> BoxFutu
 }
 
 async fn serve(server: &Arc<Server>, call: &mut Call, body: Body) -> Result<Reply, Status> {
-    match server.access.user(&call.parts) {
+    let (clock, metrics) = (&server.clock, &server.metrics);
+    let (asked, user) = (clock.instant(), server.access.user(&call.parts));
+    let known = clock.instant();
+    metrics.authenticated(user.as_ref().ok().map(|user| user.name.as_str()), known - asked);
+    match user {
         Ok(user) => call.user = user,
         Err(Refusal::Forbidden(status)) => return Err(*status),
         Err(Refusal::WithoutUser(why)) => return Ok(without_user(call, &why)),
     }
     let (class, entered) = server.flow.enter(&call.user, &call.info).await;
-    server.metrics.entered(&class, entered.as_ref().err());
     call.class = class;
-    let Ok(_place) = entered else { return Ok(flow::turned_away()) };
-    server.access.authorize(&call.user, &call.info)?;
-    match route(call)? {
+    let inside = clock.instant();
+    call.waited = inside - known;
+    metrics.entered(call.waited);
+    let Ok(_place) = entered else {
+        count(server, call, &route(call)?);
+        return Ok(flow::turned_away());
+    };
+    let allowed = server.access.authorize(&call.user, &call.info);
+    metrics.authorized(allowed.is_ok(), clock.instant() - inside);
+    allowed?;
+    let route = route(call)?;
+    count(server, call, &route);
+    match route {
         Route::Path => paths::serve(server, call).await,
         Route::Resource(kind) => verbs::serve(server, call, kind, body).await,
         Route::Subresource(kind, sub) => subresources::serve(server, call, kind, sub, body).await,
+    }
+}
+
+/// Has the answer counted as one of this route.
+fn count(server: &Server, call: &mut Call, route: &Route) {
+    match route {
+        Route::Path => server.metrics.routed_to_path(call),
+        Route::Resource(kind) => server.metrics.routed(call, kind, None),
+        Route::Subresource(kind, part) => server.metrics.routed(call, kind, Some(part)),
     }
 }
 

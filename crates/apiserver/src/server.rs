@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::metrics::Registry;
 use base::{CancellationToken, Clock, Random, Tasks};
 use parking_lot::Mutex;
 use rustls::ClientConfig;
@@ -124,5 +125,12 @@ impl Server {
             started,
             stop,
         }
+    }
+
+    /// What the parts count.
+    #[must_use]
+    pub fn registries(&self) -> Vec<Registry> {
+        let [certificates, admission] = self.access.registries();
+        vec![self.flow.registry(), self.cacher.registry(), self.allocator.registry(), certificates, admission]
     }
 }

@@ -1,4 +1,5 @@
-//! What every crate may lean on and nothing outside may take for itself: time, chance, tasks, back-off.
+//! What every crate may lean on and nothing outside may take for itself: time, chance, tasks, back-off,
+//! and what is counted.
 //!
 //! Invariant: this is the only crate that reads a clock, draws a random number or sleeps (design decision 6). It knows
 //! no Kubernetes word.
@@ -6,6 +7,7 @@
 
 mod backoff;
 mod clock;
+pub mod metrics;
 mod never;
 #[doc(hidden)]
 pub use never::never_log;

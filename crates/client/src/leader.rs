@@ -1,12 +1,15 @@
 //! Leader election on a Lease: of several instances one works.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use base::{CancellationToken, Instant};
+use base::{CancellationToken, Clock, Instant};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use parking_lot::Mutex;
 
+use crate::serving::Check;
 use crate::{ApiError, Context, metrics};
 
 /// A holder that did not renew for so long has lost the lease.
@@ -47,6 +50,40 @@ pub struct Candidate {
     pub name: String,
     /// This instance.
     pub identity: String,
+    /// Is told how the election goes.
+    pub watchdog: Watchdog,
+}
+
+/// Who leads and could not renew its lease for so long after it ran out is not well.
+const TOLERATED: Duration = Duration::from_secs(20);
+
+/// Tells whether who leads keeps its lease.
+#[derive(Debug, Clone, Default)]
+pub struct Watchdog(Arc<Mutex<Option<Held>>>);
+
+/// A lease that is held.
+#[derive(Debug)]
+struct Held {
+    lease: String,
+    renewed: Instant,
+    duration: Duration,
+}
+
+impl Watchdog {
+    /// The check that upstream's components have for this.
+    #[must_use]
+    pub fn check(&self, clock: &Clock, roots: &'static [&'static str]) -> Check {
+        let (watchdog, clock) = (self.clone(), clock.clone());
+        Check { name: "leaderElection", roots, failure: Box::new(move || watchdog.failure(clock.instant())) }
+    }
+
+    /// What is wrong; nothing where nobody leads.
+    fn failure(&self, now: Instant) -> Option<String> {
+        let held = self.0.lock();
+        let held = held.as_ref()?;
+        let is_late = now.saturating_duration_since(held.renewed) > held.duration + TOLERATED;
+        is_late.then(|| format!("failed election to renew leadership on lease {}", held.lease))
+    }
 }
 
 /// The lease as last seen to change, by our own clock: others' clocks do not matter.
@@ -91,6 +128,7 @@ pub async fn lead_timed<F: Future<Output = ()>>(
     let ended = context.cancel.is_cancelled();
     token.cancel();
     metrics::leads(&candidate.name, false);
+    *candidate.watchdog.0.lock() = None;
     if ended {
         working.await;
         election.release().await;
@@ -126,9 +164,18 @@ impl Election<'_> {
         }
     }
 
+    fn note(&self, held: bool) {
+        let renewed = self.context.clock.instant();
+        let (lease, duration) = (self.candidate.name.clone(), self.timing.lease_duration);
+        *self.candidate.watchdog.0.lock() = held.then_some(Held { lease, renewed, duration });
+    }
+
     async fn attempt(&mut self) -> bool {
         match self.take().await {
-            Ok(held) => held,
+            Ok(held) => {
+                self.note(held);
+                held
+            }
             Err(error) => {
                 tracing::debug!(%error, lease = self.candidate.name, "cannot take or renew the lease");
                 false
@@ -197,7 +244,7 @@ impl Election<'_> {
 
     /// Lets others take over at once.
     async fn release(&self) {
-        let Candidate { namespace, name, identity } = self.candidate;
+        let Candidate { namespace, name, identity, .. } = self.candidate;
         let Ok(mut lease) = self.context.client.get::<Lease>(namespace, name).await else { return };
         let spec = lease.spec.get_or_insert_default();
         if spec.holder_identity.as_ref() != Some(identity) {

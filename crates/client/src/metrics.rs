@@ -1,95 +1,56 @@
-//! What is counted of every component of this process, under the names of upstream's client library.
+//! What is counted of every component of this process, under the names of upstream's client library: work queues,
+//! leases, requests to API servers, the process itself.
+
+mod queues;
+mod requests;
 
 use std::sync::LazyLock;
 
-use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use base::metrics::{Family, Gauges, Registry, alpha, with_process};
 
-const FITS: &str = "the names and labels are constant and correct";
+pub(crate) use queues::{OfQueue, Working, since};
+pub(crate) use requests::{Answered, OfHost};
 
 /// One for the process, as in upstream: queues and leases have names of their own.
 static ALL: LazyLock<All> = LazyLock::new(All::new);
 
 struct All {
     registry: Registry,
-    depth: IntGaugeVec,
-    adds: IntCounterVec,
-    retries: IntCounterVec,
-    leads: IntGaugeVec,
+    queues: queues::Families,
+    requests: requests::Families,
+    leads: Gauges,
 }
 
 impl All {
     fn new() -> Self {
         let registry = Registry::new();
-        let counter = |name, help| {
-            let made = IntCounterVec::new(Opts::new(name, help), &["name"]).expect(FITS);
-            registry.register(Box::new(made.clone())).expect(FITS);
-            made
-        };
-        let gauge = |name, help| {
-            let made = IntGaugeVec::new(Opts::new(name, help), &["name"]).expect(FITS);
-            registry.register(Box::new(made.clone())).expect(FITS);
-            made
-        };
         Self {
-            depth: gauge("workqueue_depth", "Keys that wait in a work queue."),
-            adds: counter("workqueue_adds_total", "Keys that were put in a work queue."),
-            retries: counter("workqueue_retries_total", "Keys that failed and come again."),
-            leads: gauge("leader_election_master_status", "Whether this process leads."),
+            queues: queues::Families::new(&registry),
+            requests: requests::Families::new(&registry),
+            leads: registry.gauges(
+                alpha("leader_election_master_status", "Whether this process leads, by the lease's name."),
+                &["name"],
+            ),
             registry,
-        }
-    }
-}
-
-/// The counters of one work queue.
-#[derive(Debug, Clone)]
-pub(crate) struct OfQueue {
-    pub(crate) depth: IntGauge,
-    pub(crate) adds: IntCounter,
-    pub(crate) retries: IntCounter,
-}
-
-impl OfQueue {
-    /// Those of the queue of this controller.
-    pub(crate) fn of(controller: &str) -> Self {
-        let name = [queue_name(controller)];
-        Self {
-            depth: ALL.depth.with_label_values(&name),
-            adds: ALL.adds.with_label_values(&name),
-            retries: ALL.retries.with_label_values(&name),
         }
     }
 }
 
 /// Whether this process holds the lease of this name.
 pub(crate) fn leads(lease: &str, leads: bool) {
-    ALL.leads.with_label_values(&[lease]).set(i64::from(leads));
+    ALL.leads.with(&[lease]).set_count(usize::from(leads));
 }
 
-/// Everything in Prometheus' text form.
+/// What all components share, and what the component itself counts, in `own`.
 #[must_use]
-pub fn text() -> String {
-    let mut out = Vec::new();
-    if let Err(error) = TextEncoder::new().encode(&ALL.registry.gather(), &mut out) {
-        tracing::error!(%error, "the metrics cannot be written");
-    }
-    String::from_utf8_lossy(&out).into_owned()
+pub fn gather(own: Vec<Family>) -> Vec<Family> {
+    ALL.queues.look();
+    let mut families = own;
+    families.extend(ALL.registry.gather());
+    with_process(families, machinery::release::build_info())
 }
 
-/// What upstream calls the queue of a controller.
-fn queue_name(controller: &str) -> &str {
-    match controller {
-        "clusterrole-aggregation-controller" => "ClusterRoleAggregator",
-        "ttl-after-finished-controller" => "ttl_jobs_to_delete",
-        "endpoints-controller" => "endpoint",
-        "endpointslice-controller" => "endpoint_slice",
-        "root-ca-certificate-publisher-controller" => "root_ca_cert_publisher",
-        "service-cidr-controller" => "servicecidrs",
-        "taint-eviction-controller" => "noexec_taint_pod",
-        "pod-garbage-collector-controller" => "orphaned_pods_nodes",
-        "node-lifecycle-controller" => "node_lifecycle_controller",
-        "replicationcontroller-controller" => "replicationmanager",
-        "garbage-collector-controller" => "garbage_collector_attempt_to_delete",
-        "resourcequota-controller" => "resourcequota_primary",
-        other => other.strip_suffix("-controller").unwrap_or(other),
-    }
+/// Counts begin anew, as a DELETE of `/metrics` asks.
+pub fn reset() {
+    ALL.registry.reset();
 }

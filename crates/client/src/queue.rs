@@ -1,6 +1,6 @@
 //! A work queue: a key stands in it once, is worked on by one worker at a time, and may come back later.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use base::{Backoff, BackoffTable, Clock, Instant, Random};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::metrics::OfQueue;
+use crate::metrics::{OfQueue, Working, since};
 
 /// Between attempts of a key that fails, as client-go's work queues wait.
 pub const QUEUE_BACKOFF: Backoff =
@@ -33,8 +33,8 @@ struct Shared<K> {
 
 struct State<K> {
     ready: VecDeque<K>,
-    waiting: HashSet<K>,
-    working: HashSet<K>,
+    waiting: HashMap<K, Instant>,
+    working: HashMap<K, Instant>,
     later: BTreeSet<(Instant, u64)>,
     later_keys: HashMap<u64, K>,
     due: HashMap<K, (Instant, u64)>,
@@ -44,14 +44,30 @@ struct State<K> {
     metrics: Option<OfQueue>,
 }
 
+impl<K: Clone + Eq + Hash + Send + Sync + 'static> Queue<K> {
+    /// Counts what it does as the queue of this controller.
+    #[must_use]
+    pub fn of_controller(self, name: &str) -> Self {
+        let weak = Arc::downgrade(&self.0);
+        self.0.state.lock().metrics = Some(OfQueue::of(name, weak));
+        self
+    }
+}
+
+impl<K: Send + Sync> Working for Shared<K> {
+    fn seconds(&self) -> Vec<f64> {
+        self.state.lock().working.values().map(|started| since(&self.clock, *started)).collect()
+    }
+}
+
 impl<K: Clone + Eq + Hash> Queue<K> {
     /// An empty queue.
     #[must_use]
     pub fn new(clock: Clock, random: Random, backoff: Backoff) -> Self {
         let state = State {
             ready: VecDeque::new(),
-            waiting: HashSet::new(),
-            working: HashSet::new(),
+            waiting: HashMap::new(),
+            working: HashMap::new(),
             later: BTreeSet::new(),
             later_keys: HashMap::new(),
             due: HashMap::new(),
@@ -63,16 +79,10 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         Self(Arc::new(Shared { state: Mutex::new(state), notify: Notify::new(), clock, random }))
     }
 
-    /// Counts what it does as the queue of this controller.
-    #[must_use]
-    pub fn of_controller(self, name: &str) -> Self {
-        self.0.state.lock().metrics = Some(OfQueue::of(name));
-        self
-    }
-
     /// Puts `key` in, unless it waits already. A key that is being worked on comes again when that is done.
     pub fn add(&self, key: K) {
-        self.0.state.lock().add(key);
+        let now = self.0.clock.instant();
+        self.0.state.lock().add(key, now);
         self.0.notify.notify_one();
     }
 
@@ -140,8 +150,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Work on `key` has ended; if it was added meanwhile it comes again.
     pub fn done(&self, key: &K) {
         let mut state = self.0.state.lock();
-        state.working.remove(key);
-        if state.waiting.contains(key) {
+        let started = state.working.remove(key);
+        if let (Some(metrics), Some(started)) = (&state.metrics, started) {
+            metrics.worked.observe(since(&self.0.clock, started));
+        }
+        if state.waiting.contains_key(key) {
             state.ready.push_back(key.clone());
             drop(state);
             self.0.notify.notify_one();
@@ -174,15 +187,16 @@ enum Taken<K> {
 }
 
 impl<K: Clone + Eq + Hash> State<K> {
-    fn add(&mut self, key: K) {
-        if self.closed || !self.waiting.insert(key.clone()) {
+    fn add(&mut self, key: K, now: Instant) {
+        if self.closed || self.waiting.contains_key(&key) {
             return;
         }
+        self.waiting.insert(key.clone(), now);
         if let Some(metrics) = &self.metrics {
             metrics.adds.inc();
             metrics.depth.inc();
         }
-        if !self.working.contains(&key) {
+        if !self.working.contains_key(&key) {
             self.ready.push_back(key);
         }
     }
@@ -210,15 +224,18 @@ impl<K: Clone + Eq + Hash> State<K> {
             self.later.remove(&(at, id));
             if let Some(key) = self.later_keys.remove(&id) {
                 self.due.remove(&key);
-                self.add(key);
+                self.add(key, now);
             }
         }
         let Some(key) = self.ready.pop_front() else {
             return Taken::Nothing { due: self.later.first().map(|(at, _)| *at) };
         };
-        self.waiting.remove(&key);
-        self.metrics.iter().for_each(|metrics| metrics.depth.dec());
-        self.working.insert(key.clone());
+        let since = self.waiting.remove(&key);
+        if let Some(metrics) = &self.metrics {
+            metrics.depth.dec();
+            metrics.waited.took(now.saturating_duration_since(since.unwrap_or(now)));
+        }
+        self.working.insert(key.clone(), now);
         Taken::Key { key, more: !self.ready.is_empty() || !self.later.is_empty() }
     }
 }

@@ -14,7 +14,7 @@ pub use answer::{json, text};
 pub use delegated::{Delegated, Question, Trust};
 pub use listener::Listener;
 pub use peer::{Peer, User};
-pub use status::{Check, Status};
+pub use status::{Check, Status, exposed};
 
 use std::net::SocketAddr;
 

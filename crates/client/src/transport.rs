@@ -1,12 +1,15 @@
 //! The way to the API server: a clonable service, in process or over HTTPS.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use base::Clock;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,6 +20,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 use crate::ApiError;
+use crate::metrics::{Answered, OfHost};
 
 /// An error of a transport or a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -33,10 +37,14 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(15);
 /// What client-go waits for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What metrics call the host of an API server in this process.
+const IN_PROCESS: &str = "localhost";
+
 /// A connection to the API server. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
     service: BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>,
+    metrics: Arc<OfHost>,
 }
 
 impl Client {
@@ -52,7 +60,7 @@ impl Client {
         let service = service
             .map_err(Into::<BoxError>::into)
             .map_response(|answer: Response<B>| answer.map(|body| body.map_err(Into::into).boxed_unsync()));
-        Self { service: BoxCloneSyncService::new(service) }
+        Self { service: BoxCloneSyncService::new(service), metrics: OfHost::of(IN_PROCESS) }
     }
 
     /// A client of a service in this process that takes the caller's identity from a request extension.
@@ -79,7 +87,7 @@ impl Client {
             request.headers_mut().entry(http::header::USER_AGENT).or_insert_with(|| agent.clone());
             request
         });
-        Self { service: BoxCloneSyncService::new(service) }
+        Self { service: BoxCloneSyncService::new(service), ..self }
     }
 
     /// A client of the current context of the kubeconfig file at `path`.
@@ -119,7 +127,8 @@ impl Client {
             .layer(config.extra_headers_layer().map_err(unusable)?)
             .map_err(BoxError::from)
             .service(http);
-        Ok(Self::new(stack))
+        let host = config.cluster_url.authority().map_or("", |authority| authority.as_str());
+        Ok(Self { metrics: OfHost::of(host), ..Self::new(stack) })
     }
 
     /// Sends any request; the URI is the path and query.
@@ -128,9 +137,21 @@ impl Client {
     /// No answer came. An answer with an error code is an answer here.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, ApiError> {
         let what = format!("{} {}", request.method(), request.uri().path());
+        let clock = Clock::system();
+        let (started, method, sent_bytes) =
+            (clock.instant(), request.method().clone(), request.body().size_hint().exact());
         let answer: BoxFuture<'static, Result<Response<Body>, BoxError>> =
             self.service.clone().oneshot(request).boxed();
-        answer.await.map_err(|source| ApiError::Transport { request: what, source })
+        let answer = answer.await;
+        let received = answer.as_ref().ok();
+        self.metrics.answered(&Answered {
+            method,
+            code: received.map(Response::status),
+            took: clock.instant().saturating_duration_since(started),
+            sent_bytes,
+            received_bytes: received.and_then(|answer| answer.body().size_hint().exact()),
+        });
+        answer.map_err(|source| ApiError::Transport { request: what, source })
     }
 }
 

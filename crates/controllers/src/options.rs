@@ -27,6 +27,8 @@ pub struct Options {
     pub identities: Option<Identities>,
     /// Who this instance is when several elect a leader; none to lead without asking.
     pub leader_identity: Option<String>,
+    /// Is told how the election goes.
+    pub watchdog: client::leader::Watchdog,
 }
 
 impl Default for Options {
@@ -42,6 +44,7 @@ impl Default for Options {
             terminated_pod_gc_threshold: 12_500,
             identities: None,
             leader_identity: None,
+            watchdog: client::leader::Watchdog::default(),
         }
     }
 }

@@ -37,7 +37,7 @@ pub async fn run(
         return Ok(());
     };
     let (namespace, name) = ("kube-system".to_owned(), "kube-controller-manager".to_owned());
-    let candidate = Candidate { namespace, name, identity };
+    let candidate = Candidate { namespace, name, identity, watchdog: options.watchdog.clone() };
     let led = lead(&context, &candidate, |cancel| work(Context { cancel, ..context.clone() }, options)).await;
     if led { Ok(()) } else { Err(Error::LeadLost) }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use base::metrics::Registry;
+use client::leader::Watchdog;
 
 use crate::{cluster, component, secure, signals};
 
@@ -44,7 +46,10 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?,
     };
     let identity = format!("{}_{}", cluster::host_name(), context.random.uuid());
+    let watchdog = Watchdog::default();
+    let checks = if arguments.leader_elect { vec![watchdog.check(&context.clock, &["/healthz"])] } else { Vec::new() };
     let options = controllers::Options {
+        watchdog,
         controllers: arguments.controllers,
         root_ca,
         cluster_cidrs: arguments.cluster_cidr,
@@ -52,7 +57,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         ..controllers::Options::default()
     };
     let port = arguments.secure_port;
-    let mut tasks = secure::serve(&arguments.secure, AGENT, port, &context, Vec::new(), client::metrics::text).await?;
+    let mut tasks = secure::serve(&arguments.secure, AGENT, port, &context, checks, Registry::new()).await?;
     let cancel = context.cancel.clone();
     let ended = controllers::run(context.client, options, context.clock, context.random, context.cancel).await;
     cancel.cancel();

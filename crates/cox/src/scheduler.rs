@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use base::CancellationToken;
 use client::Context;
-use client::leader::{Candidate, Timing, lead_timed};
+use client::leader::{Candidate, Timing, Watchdog, lead_timed};
+use client::serving::Check;
 use scheduler::config::{LeaderElection, Settings, duration};
 use scheduler::health::Health;
 use scheduler::metrics::Metrics;
@@ -70,21 +71,35 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     };
     let context = component::context(AGENT, &kubeconfig, cancel).await?;
     let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
-    let shown = metrics.clone();
-    let checks = vec![health.check()];
+    let watchdog = Watchdog::default();
+    let mut checks = Vec::new();
+    if settings.leader_election.enabled {
+        checks.push(watchdog.check(&context.clock, &["/healthz", "/readyz"]));
+    }
+    checks.extend([shutdown(&context), health.check()]);
     let port = arguments.secure_port;
-    let mut tasks = secure::serve(&arguments.secure, AGENT, port, &context, checks, move || {
-        shown.text() + &client::metrics::text()
-    })
-    .await?;
-    let ended = work(&context, settings, metrics, &health).await;
+    let mut tasks = secure::serve(&arguments.secure, AGENT, port, &context, checks, metrics.registry()).await?;
+    let ended = work(&context, settings, watchdog, metrics, &health).await;
     context.cancel.cancel();
     tasks.join_all().await;
     if ended { Ok(()) } else { bail!("leaderelection lost") }
 }
 
+/// Whether it is not about to end.
+fn shutdown(context: &Context) -> Check {
+    let cancel = context.cancel.clone();
+    let failure = move || cancel.is_cancelled().then(|| "process is shutting down".to_owned());
+    Check { name: "shutdown", roots: &["/readyz"], failure: Box::new(failure) }
+}
+
 /// Schedules, when it is this instance's turn; whether that ended because it was asked to.
-async fn work(context: &Context, settings: Settings, metrics: Arc<Metrics>, health: &Health) -> bool {
+async fn work(
+    context: &Context,
+    settings: Settings,
+    watchdog: Watchdog,
+    metrics: Arc<Metrics>,
+    health: &Health,
+) -> bool {
     let election = settings.leader_election.clone();
     if !election.enabled {
         scheduler::run_observed(context.clone(), settings, metrics, health).await;
@@ -94,7 +109,7 @@ async fn work(context: &Context, settings: Settings, metrics: Arc<Metrics>, heal
     health.set_ready();
     let LeaderElection { lease_duration, renew_deadline, retry_period, namespace, name, .. } = election;
     let identity = format!("{}_{}", cluster::host_name(), context.random.uuid());
-    let candidate = Candidate { namespace, name, identity };
+    let candidate = Candidate { namespace, name, identity, watchdog };
     let timing = Timing { lease_duration, renew_deadline, retry_period };
     lead_timed(context, &candidate, timing, |cancel: CancellationToken| {
         let context = Context { cancel, ..context.clone() };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use base::metrics::Registry;
 use base::{CancellationToken, Tasks};
 use client::serving::{Certificate, Check, Delegated, Listener, Settings, Status, Trust};
 use client::{Client, Context};
@@ -67,7 +68,7 @@ pub async fn serve(
     port: u16,
     context: &Context,
     checks: Vec<Check>,
-    metrics: impl Fn() -> String + Send + Sync + 'static,
+    counts: Registry,
 ) -> Result<Tasks> {
     let mut tasks = Tasks::new();
     if port == 0 {
@@ -92,7 +93,7 @@ pub async fn serve(
         ..Trust::CONTROL_PLANE
     };
     let access = Delegated::new((authentication, authorization), context.clock.clone(), trust);
-    let status = Status::new(access, flags.authorization_always_allow_paths.clone(), checks, metrics);
+    let status = Status::new(access, flags.authorization_always_allow_paths.clone(), checks, counts);
     let listener = Listener::bind(&settings, context.clock.clone()).await?;
     tasks.spawn("status server", status.serve(listener, agent, context.cancel.clone()));
     Ok(tasks)
@@ -106,7 +107,7 @@ pub async fn serve_inside(
     client_ca: String,
     context: &Context,
     checks: Vec<Check>,
-    metrics: impl Fn() -> String + Send + Sync + 'static,
+    counts: Registry,
     tasks: &mut Tasks,
 ) {
     let settings = Settings {
@@ -121,7 +122,7 @@ pub async fn serve_inside(
     let access = Delegated::new(clients, context.clock.clone(), Trust::CONTROL_PLANE);
     match Listener::bind(&settings, context.clock.clone()).await {
         Ok(listener) => {
-            let status = Status::new(access, open, checks, metrics);
+            let status = Status::new(access, open, checks, counts);
             tasks.spawn("status server", status.serve(listener, agent, context.cancel.clone()));
         }
         Err(error) => tracing::warn!(%error, component = agent, "health and metrics are not served"),

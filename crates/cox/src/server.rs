@@ -8,8 +8,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use apiserver::certificates::Profile;
 use apiserver::{ApiServer, PortRange, User};
+use base::metrics::Registry;
 use base::{CancellationToken, Clock, Random, Tasks};
-use client::leader::{Candidate, lead};
+use client::leader::{Candidate, Watchdog, lead};
 use client::serving::Check;
 use client::{Client, Context};
 use ipnet::IpNet;
@@ -175,7 +176,13 @@ fn service_account(server: &ApiServer, agent: &'static str, name: &str) -> Clien
 
 /// Schedules, whenever it is this process's turn if it has an identity. Who loses the lead waits for it again: the node
 /// goes on.
-async fn schedule(context: Context, identity: Option<String>, metrics: Arc<Metrics>, health: Arc<Health>) {
+async fn schedule(
+    context: Context,
+    identity: Option<String>,
+    watchdog: Watchdog,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+) {
     let work = |cancel: CancellationToken| {
         let (context, metrics, health) = (Context { cancel, ..context.clone() }, metrics.clone(), health.clone());
         async move { scheduler::run_observed(context, SchedulerProfile::default().into(), metrics, &health).await }
@@ -184,7 +191,7 @@ async fn schedule(context: Context, identity: Option<String>, metrics: Arc<Metri
     // Who waits for the lead is well.
     health.set_ready();
     let election = scheduler::config::LeaderElection::default();
-    let candidate = Candidate { namespace: election.namespace, name: election.name, identity };
+    let candidate = Candidate { namespace: election.namespace, name: election.name, identity, watchdog };
     while !lead(&context, &candidate, work).await {}
 }
 
@@ -198,26 +205,24 @@ impl House<'_> {
     async fn control_plane(&self, tasks: &mut Tasks, elect: bool) -> Result<()> {
         let context = self.context("kube-scheduler", "system:kube-scheduler");
         let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
-        let (checks, shown) = (vec![health.check()], metrics.clone());
-        self.status(
-            ("kube-scheduler", SCHEDULER_PORT),
-            &context,
-            checks,
-            move || shown.text() + &client::metrics::text(),
-            tasks,
-        )
-        .await?;
+        let watchdog = Watchdog::default();
+        let checks = vec![watchdog.check(&self.clock, &["/healthz", "/readyz"]), health.check()];
+        let component = ("kube-scheduler", SCHEDULER_PORT);
+        self.status(component, &context, checks, metrics.registry(), tasks).await?;
         let identity = elect.then(|| self.identity());
-        tasks.spawn("scheduler", schedule(context, identity, metrics, health));
+        tasks.spawn("scheduler", schedule(context, identity, watchdog, metrics, health));
 
         let context = self.context("kube-controller-manager", "system:kube-controller-manager");
         let component = ("kube-controller-manager", CONTROLLERS_PORT);
-        self.status(component, &context, Vec::new(), client::metrics::text, tasks).await?;
+        let watchdog = Watchdog::default();
+        let checks = vec![watchdog.check(&self.clock, &["/healthz"])];
+        self.status(component, &context, checks, Registry::new(), tasks).await?;
         let client = context.client;
         let server = self.running.server.clone();
         let identities =
             controllers::Identities::new(move |account| service_account(&server, "kube-controller-manager", account));
         let options = controllers::Options {
+            watchdog,
             identities: Some(identities),
             root_ca: self.running.certificates.authority_pem().to_owned(),
             cluster_cidrs: vec![self.arguments.cluster_cidr.to_string()],
@@ -252,7 +257,7 @@ impl House<'_> {
         component: (&'static str, u16),
         context: &Context,
         checks: Vec<Check>,
-        metrics: impl Fn() -> String + Send + Sync + 'static,
+        counts: Registry,
         tasks: &mut Tasks,
     ) -> Result<()> {
         let certificates = &self.running.certificates;
@@ -264,7 +269,7 @@ impl House<'_> {
         };
         let pair = certificates.pair(&profile, self.clock.now()).context("making a component's certificate")?;
         let own = Certificate { certificate: pair.certificate_pem, key: pair.key_pem };
-        secure::serve_inside(component, own, certificates.client_ca_pem()?, context, checks, metrics, tasks).await;
+        secure::serve_inside(component, own, certificates.client_ca_pem()?, context, checks, counts, tasks).await;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ pub mod names;
 pub mod patch;
 pub mod proto;
 pub mod quantity;
+pub mod release;
 pub mod schema;
 mod serde_value;
 pub mod status;

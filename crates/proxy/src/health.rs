@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::{CancellationToken, Clock, Tasks};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use client::full;
+use client::serving::exposed;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -54,7 +55,6 @@ impl Pages {
     fn answer(&self, path: &str) -> (StatusCode, String) {
         match path {
             "/healthz" | "/livez" => self.health.borrow().answer(path, self.clock.now()),
-            "/metrics" => (StatusCode::OK, self.metrics.text()),
             "/proxyMode" => (StatusCode::OK, "nftables".to_owned()),
             _ => (StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
         }
@@ -86,10 +86,14 @@ pub(crate) async fn serve(
         tasks.spawn("proxy-http", async move {
             let answer = service_fn(|request: Request<Incoming>| {
                 let path = request.uri().path();
+                if path == "/metrics" && paths.contains(&path) {
+                    let answer = exposed(pages.metrics.gather(), request.headers());
+                    return std::future::ready(Ok::<_, Infallible>(answer));
+                }
                 let (code, text) = if paths.contains(&path) { pages.answer(path) } else { pages.answer("") };
-                let mut response = Response::new(Full::new(Bytes::from(text)));
+                let mut response = Response::new(full(text));
                 *response.status_mut() = code;
-                std::future::ready(Ok::<_, Infallible>(response))
+                std::future::ready(Ok(response))
             });
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
             drop(slot);

@@ -21,7 +21,8 @@ impl Health {
     #[must_use]
     pub fn check(self: &Arc<Self>) -> Check {
         let health = self.clone();
-        let passes = move || health.ready.load(Ordering::Acquire);
-        Check { name: "sched-handler-sync", only_ready: true, passes: Box::new(passes) }
+        let failure =
+            move || (!health.ready.load(Ordering::Acquire)).then(|| "waiting for handlers to sync".to_owned());
+        Check { name: "sched-handler-sync", roots: &["/readyz"], failure: Box::new(failure) }
     }
 }

@@ -1,12 +1,10 @@
 //! What the scheduler counts, under the names of kube-scheduler.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder, exponential_buckets,
-};
+use base::metrics::{Counter, Counters, Gauges, Histogram, Histograms, Registry, alpha, beta, exponential, stable};
 
 /// Attempts are told apart up to this many.
 const ATTEMPTS_LIMIT: u32 = 15;
@@ -14,17 +12,17 @@ const ATTEMPTS_LIMIT: u32 = 15;
 /// Counters of one process.
 pub struct Metrics {
     registry: Registry,
-    attempts: IntCounterVec,
-    attempt_seconds: HistogramVec,
-    algorithm_seconds: Histogram,
-    sli_seconds: HistogramVec,
-    attempts_of_pod: Histogram,
-    preemptions: IntCounter,
-    victims: Histogram,
-    pending: IntGaugeVec,
-    incoming: IntCounterVec,
-    unschedulable: IntGaugeVec,
-    cache: IntGaugeVec,
+    attempts: Counters,
+    attempt_seconds: Histograms,
+    algorithm_seconds: Arc<Histogram>,
+    sli_seconds: Histograms,
+    attempts_of_pod: Arc<Histogram>,
+    preemptions: Arc<Counter>,
+    victims: Arc<Histogram>,
+    pending: Gauges,
+    incoming: Counters,
+    unschedulable: Gauges,
+    cache: Gauges,
 }
 
 /// How an attempt ended.
@@ -59,69 +57,48 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let registry = Registry::new();
-        let made = Self::make(&registry);
-        made.expect("names and buckets are constants")
-    }
-
-    fn make(registry: &Registry) -> prometheus::Result<Self> {
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            let made = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(made.clone()))?;
-            prometheus::Result::Ok(made)
-        };
-        let gauges = |name: &str, help: &str, labels: &[&str]| {
-            let made = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(made.clone()))?;
-            prometheus::Result::Ok(made)
-        };
-        let histograms = |name: &str, help: &str, buckets: (f64, usize), labels: &[&str]| {
-            let options = HistogramOpts::new(name, help).buckets(exponential_buckets(buckets.0, 2.0, buckets.1)?);
-            let made = HistogramVec::new(options, labels)?;
-            registry.register(Box::new(made.clone()))?;
-            prometheus::Result::Ok(made)
-        };
-        let one = |name: &str, help: &str, buckets| {
-            Ok::<_, prometheus::Error>(histograms(name, help, buckets, &[])?.with_label_values::<&str>(&[]))
-        };
-        let preemptions = IntCounter::new("scheduler_preemption_attempts_total", "Searches for room to be made")?;
-        registry.register(Box::new(preemptions.clone()))?;
-        Ok(Self {
-            attempts: counters("scheduler_schedule_attempts_total", "Decisions by result", &["result", "profile"])?,
-            attempt_seconds: histograms(
-                "scheduler_scheduling_attempt_duration_seconds",
-                "Time of a decision and its binding",
-                (0.001, 15),
+        let all = &registry;
+        Self {
+            attempts: all
+                .counters(stable("scheduler_schedule_attempts_total", "Decisions, by result."), &["result", "profile"]),
+            attempt_seconds: all.histograms(
+                stable("scheduler_scheduling_attempt_duration_seconds", "Time of a decision and its binding."),
                 &["result", "profile"],
-            )?,
-            algorithm_seconds: one(
-                "scheduler_scheduling_algorithm_duration_seconds",
-                "Time of a decision",
-                (0.001, 15),
-            )?,
-            sli_seconds: histograms(
-                "scheduler_pod_scheduling_sli_duration_seconds",
-                "Time from a pod's first attempt to its node",
-                (0.01, 20),
+                &exponential(0.001, 2.0, 15),
+            ),
+            algorithm_seconds: all.histogram(
+                alpha("scheduler_scheduling_algorithm_duration_seconds", "Time of a decision."),
+                &exponential(0.001, 2.0, 15),
+            ),
+            sli_seconds: all.histograms(
+                beta("scheduler_pod_scheduling_sli_duration_seconds", "Time from a pod's first attempt to its node."),
                 &["attempts"],
-            )?,
-            attempts_of_pod: one("scheduler_pod_scheduling_attempts", "Attempts that placed pods needed", (1.0, 5))?,
-            preemptions,
-            victims: one("scheduler_preemption_victims", "Pods taken away for another", (1.0, 7))?,
-            pending: gauges("scheduler_pending_pods", "Waiting pods by place", &["queue"])?,
-            incoming: counters(
-                "scheduler_queue_incoming_pods_total",
-                "Pods put in a place, by cause",
+                &exponential(0.01, 2.0, 20),
+            ),
+            attempts_of_pod: all.histogram(
+                stable("scheduler_pod_scheduling_attempts", "Attempts that placed pods needed."),
+                &exponential(1.0, 2.0, 5),
+            ),
+            preemptions: all.counter(stable("scheduler_preemption_attempts_total", "Searches for room to be made.")),
+            victims: all.histogram(
+                stable("scheduler_preemption_victims", "Pods taken away for another."),
+                &exponential(1.0, 2.0, 7),
+            ),
+            pending: all.gauges(stable("scheduler_pending_pods", "Waiting pods, by place."), &["queue"]),
+            incoming: all.counters(
+                stable("scheduler_queue_incoming_pods_total", "Pods put in a place, by cause."),
                 &["queue", "event"],
-            )?,
-            unschedulable: gauges("scheduler_unschedulable_pods", "Rejected pods by plugin", &["plugin", "profile"])?,
-            cache: gauges("scheduler_cache_size", "What the snapshot holds", &["type"])?,
-            registry: registry.clone(),
-        })
+            ),
+            unschedulable: all
+                .gauges(alpha("scheduler_unschedulable_pods", "Rejected pods, by plugin."), &["plugin", "profile"]),
+            cache: all.gauges(alpha("scheduler_cache_size", "What the snapshot holds."), &["type"]),
+            registry,
+        }
     }
 
     /// A pod was put in a place of the queue.
     pub fn queued(&self, queue: &str, event: &str) {
-        self.incoming.with_label_values(&[queue, event]).inc();
+        self.incoming.with(&[queue, event]).inc();
     }
 
     /// A decision was made.
@@ -131,14 +108,14 @@ impl Metrics {
 
     /// An attempt ended.
     pub fn ended(&self, how: Ended, profile: &str, took: Duration) {
-        self.attempts.with_label_values(&[how.name(), profile]).inc();
-        self.attempt_seconds.with_label_values(&[how.name(), profile]).observe(took.as_secs_f64());
+        self.attempts.with(&[how.name(), profile]).inc();
+        self.attempt_seconds.with(&[how.name(), profile]).observe(took.as_secs_f64());
     }
 
     /// A pod got its node after so many attempts and so long.
     pub fn placed(&self, attempts: u32, took: Duration) {
         let label = if attempts >= ATTEMPTS_LIMIT { format!("{ATTEMPTS_LIMIT}+") } else { attempts.to_string() };
-        self.sli_seconds.with_label_values(&[label.as_str()]).observe(took.as_secs_f64());
+        self.sli_seconds.with(&[label.as_str()]).observe(took.as_secs_f64());
         self.attempts_of_pod.observe(attempts.into());
     }
 
@@ -155,37 +132,31 @@ impl Metrics {
     /// How many pods wait: ready, backing off, rejected, gated; and for whom they wait.
     pub fn waiting(&self, sizes: [usize; 4], blocked: &BTreeMap<(&'static str, String), usize>) {
         for (queue, size) in ["active", "backoff", "unschedulable", "gated"].into_iter().zip(sizes) {
-            self.pending.with_label_values(&[queue]).set(number(size));
+            self.pending.with(&[queue]).set_count(size);
         }
         for ((plugin, profile), pods) in blocked {
-            self.unschedulable.with_label_values(&[*plugin, profile.as_str()]).set(number(*pods));
+            self.unschedulable.with(&[*plugin, profile.as_str()]).set_count(*pods);
         }
     }
 
     /// How much the snapshot holds.
     pub fn holds(&self, nodes: usize, pods: usize, assumed: usize) {
         for (kind, size) in [("nodes", nodes), ("pods", pods), ("assumed_pods", assumed)] {
-            self.cache.with_label_values(&[kind]).set(number(size));
+            self.cache.with(&[kind]).set_count(size);
         }
     }
 
-    /// The text that Prometheus reads.
+    /// All families.
     #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            tracing::warn!(%error, "the metrics cannot be written");
-        }
-        String::from_utf8_lossy(&text).into_owned()
+    pub fn registry(&self) -> Registry {
+        self.registry.clone()
     }
-}
-
-fn number(size: usize) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use base::metrics::{Exposition, Wanted};
+
     use super::*;
 
     #[test]
@@ -194,7 +165,8 @@ mod tests {
         metrics.ended(Ended::Scheduled, "default-scheduler", Duration::from_millis(1));
         metrics.placed(20, Duration::from_secs(1));
         metrics.waiting([1, 2, 3, 4], &[(("NodeName", "default-scheduler".to_owned()), 3)].into());
-        let text = metrics.text();
+        let told = Exposition::of(metrics.registry().gather(), Wanted::default());
+        let text = String::from_utf8(told.body).unwrap();
         for line in [
             r#"scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 1"#,
             r#"scheduler_pod_scheduling_sli_duration_seconds_count{attempts="15+"} 1"#,

@@ -12,6 +12,7 @@ mod deny_service_external_ips;
 mod extended_resource_toleration;
 mod limit_ranger;
 mod lister;
+mod metrics;
 mod mountable_secrets;
 mod namespace_lifecycle;
 mod node_restriction;

@@ -1,8 +1,10 @@
 //! Which plugins run, and what they are told: `--enable-admission-plugins`, `--disable-admission-plugins`,
 //! `--admission-control-config-file`.
 
+use base::metrics::Registry;
 use machinery::{Status, Value, yaml};
 
+use super::metrics::Timings;
 use super::{ALL, Context, Hook, OFF, Plugin, PodSecurity, Request};
 
 /// Why plugins cannot be chosen so.
@@ -28,6 +30,7 @@ pub enum PluginError {
 #[derive(Debug)]
 pub struct Plugins {
     chosen: Vec<&'static Plugin>,
+    timings: Timings,
     /// The configuration of the plugin PodSecurity.
     pub pod_security: PodSecurity,
 }
@@ -35,12 +38,21 @@ pub struct Plugins {
 impl Default for Plugins {
     /// Those that run unless somebody says otherwise.
     fn default() -> Self {
-        let chosen = ALL.iter().filter(|plugin| !OFF.contains(&plugin.name)).collect();
-        Self { chosen, pod_security: PodSecurity::default() }
+        Self::of(ALL.iter().filter(|plugin| !OFF.contains(&plugin.name)).collect())
     }
 }
 
 impl Plugins {
+    fn of(chosen: Vec<&'static Plugin>) -> Self {
+        Self { timings: Timings::new(chosen.len()), chosen, pod_security: PodSecurity::default() }
+    }
+
+    /// What is counted of them.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.timings.registry.clone()
+    }
+
     /// The default ones with those of `enable` and without those of `disable`.
     ///
     /// # Errors
@@ -57,7 +69,7 @@ impl Plugins {
         }
         let named = |list: &[String], plugin: &Plugin| list.iter().any(|name| name == plugin.name);
         let runs = |plugin: &&Plugin| named(enable, plugin) || (!OFF.contains(&plugin.name) && !named(disable, plugin));
-        Ok(Self { chosen: ALL.iter().filter(runs).collect(), pod_security: PodSecurity::default() })
+        Ok(Self::of(ALL.iter().filter(runs).collect()))
     }
 
     /// Takes the plugins' configurations from an `AdmissionConfiguration`; `read` gives the text of another file that
@@ -102,7 +114,7 @@ impl Plugins {
     /// # Errors
     /// The answer of the plugin that refuses.
     pub fn admit(&self, request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status> {
-        self.ask(request, context, |plugin| plugin.admit)
+        self.ask(request, context, 0, |plugin| plugin.admit)
     }
 
     /// Lets the plugins check what the request has become.
@@ -110,16 +122,25 @@ impl Plugins {
     /// # Errors
     /// The answer of the plugin that refuses.
     pub fn validate(&self, request: &mut Request<'_>, context: &Context<'_>) -> Result<(), Status> {
-        self.ask(request, context, |plugin| plugin.validate)
+        self.ask(request, context, 1, |plugin| plugin.validate)
     }
 
     fn ask(
         &self,
         request: &mut Request<'_>,
         context: &Context<'_>,
+        phase: usize,
         hook: impl Fn(&Plugin) -> Option<Hook>,
     ) -> Result<(), Status> {
-        self.chosen.iter().filter_map(|plugin| hook(plugin)).try_for_each(|hook| hook(request, context))
+        let mut step = self.timings.step(phase, request.operation);
+        let hooks = self.chosen.iter().enumerate().filter_map(|(at, plugin)| Some((at, plugin.name, hook(plugin)?)));
+        let answer = { hooks }.try_for_each(|(at, name, hook)| {
+            let answer = hook(request, context);
+            step.plugin(at, name, answer.is_err());
+            answer
+        });
+        step.end(answer.is_err());
+        answer
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use base::metrics::{Histogram, Registry, alpha};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -21,6 +22,24 @@ use crate::User;
 /// So many chains are remembered; when there are more, all are forgotten and proved anew.
 const KNOWN_CHAINS: usize = 4096;
 
+/// How long a certificate may still hold, in seconds: from nothing to a year.
+const REMAINING: [f64; 14] = [
+    0.0,
+    1800.0,
+    3600.0,
+    7200.0,
+    21_600.0,
+    43_200.0,
+    86_400.0,
+    172_800.0,
+    345_600.0,
+    604_800.0,
+    2_592_000.0,
+    7_776_000.0,
+    15_552_000.0,
+    31_104_000.0,
+];
+
 /// Certificates to trust that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificates that clients are checked against cannot be used: {0}")]
@@ -34,6 +53,9 @@ type Proved<'c> = HashMap<Vec<CertificateDer<'c>>, (User, i64)>;
 pub struct ClientCertificates {
     verifier: Arc<dyn ClientCertVerifier>,
     known: Arc<Mutex<Proved<'static>>>,
+    registry: Registry,
+    /// How long the certificates that are shown still hold.
+    remaining: Arc<Histogram>,
 }
 
 impl ClientCertificates {
@@ -49,7 +71,19 @@ impl ClientCertificates {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build();
         let verifier = verifier.map_err(|error| BadRoots(error.to_string()))?;
-        Ok(Self { verifier, known: Arc::default() })
+        let registry = Registry::new();
+        let about = alpha(
+            "apiserver_client_certificate_expiration_seconds",
+            "How long the certificates that clients show still hold.",
+        );
+        let remaining = registry.histogram(about, &REMAINING);
+        Ok(Self { verifier, known: Arc::default(), registry, remaining })
+    }
+
+    /// What is counted of them.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.registry.clone()
     }
 
     /// What a TLS listener asks of its clients: any certificate whose key they hold, or none. Whether it counts is
@@ -69,6 +103,7 @@ impl ClientCertificates {
         }
         let user = self.prove(chain, now)?;
         let until = valid_until(chain)?;
+        self.note(until, now);
         let mut known = self.known.lock();
         if known.len() >= KNOWN_CHAINS {
             known.clear();
@@ -81,7 +116,15 @@ impl ClientCertificates {
         let known = self.known.lock();
         let known: &Proved<'c> = &known;
         let (user, until) = known.get(chain)?;
-        (now.as_second() <= *until).then(|| user.clone())
+        (now.as_second() <= *until).then(|| {
+            self.note(*until, now);
+            user.clone()
+        })
+    }
+
+    fn note(&self, until: i64, now: Timestamp) {
+        #[allow(clippy::cast_precision_loss, reason = "buckets are coarser than that")]
+        self.remaining.observe((until - now.as_second()) as f64);
     }
 
     fn prove(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<User, String> {

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use store::Revision;
 
 use super::audience::{Audience, Interest, Signal};
+use super::metrics::OfResource;
 use super::{Event, Item, Selection};
 
 /// So many changes are kept for watchers; one that is further behind is cut.
@@ -23,6 +24,8 @@ pub struct ResourceCache {
     pub kind: &'static Kind,
     /// What the objects' keys begin with.
     pub prefix: String,
+    /// What is counted of them.
+    pub counts: OfResource,
     state: RwLock<State>,
     audience: RwLock<Audience>,
 }
@@ -36,6 +39,8 @@ struct State {
     oldest: Revision,
     /// The latest change of this resource.
     latest: Revision,
+    /// The size of all objects together.
+    bytes: usize,
 }
 
 /// The objects at a moment, and the place in the window that follows it.
@@ -61,15 +66,16 @@ pub enum Following {
 impl ResourceCache {
     /// An empty cache.
     #[must_use]
-    pub fn new(kind: &'static Kind, prefix: String) -> Self {
+    pub fn new(kind: &'static Kind, prefix: String, counts: OfResource) -> Self {
         let state = State {
             objects: BTreeMap::new(),
             window: VecDeque::new(),
             first: 0,
             oldest: Revision(0),
             latest: Revision(0),
+            bytes: 0,
         };
-        Self { kind, prefix, state: RwLock::new(state), audience: RwLock::default() }
+        Self { kind, prefix, counts, state: RwLock::new(state), audience: RwLock::default() }
     }
 
     /// The key of an object.
@@ -92,6 +98,12 @@ impl ResourceCache {
     #[must_use]
     pub fn len(&self) -> usize {
         self.state.read().objects.len()
+    }
+
+    /// Notes how things are now.
+    pub(super) fn look(&self, revision: Revision) {
+        let state = self.state.read();
+        self.counts.look(state.objects.len(), state.bytes, revision);
     }
 
     /// Whether there are none.
@@ -146,6 +158,8 @@ impl ResourceCache {
     /// them are to be woken.
     pub(super) fn load(&self, items: Vec<Arc<Item>>, revision: Revision) -> Vec<Arc<Signal>> {
         let mut state = self.state.write();
+        state.bytes = items.iter().map(|item| item.bytes.len()).sum();
+        self.counts.filled(items.len());
         state.objects = items.into_iter().map(|item| (item.key.clone(), item)).collect();
         state.first += state.window.len() as u64 + 1;
         state.window.clear();
@@ -162,6 +176,7 @@ impl ResourceCache {
         let applied = self.state.write().apply(key, item, revision);
         if let Some((number, event)) = applied {
             self.audience.read().tell(number, &event, &mut waking);
+            self.counts.changed();
         }
         waking
     }
@@ -174,6 +189,8 @@ impl State {
             Some(item) => self.objects.insert(key.clone(), item.clone()),
             None => self.objects.remove(key.as_ref()),
         };
+        let size = |item: &Option<Arc<Item>>| item.as_ref().map_or(0, |item| item.bytes.len());
+        self.bytes = (self.bytes + size(&item)).saturating_sub(size(&previous));
         self.latest = revision;
         if item.is_none() && previous.is_none() {
             return None;

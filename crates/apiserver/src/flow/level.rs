@@ -110,17 +110,14 @@ impl Level {
         waiting.await.map_err(|_| Refused::ConcurrencyLimit)
     }
 
-    /// How many seats there are.
-    pub fn seats(&self) -> usize {
-        self.state.lock().seats
-    }
-
     /// How many are taken.
+    #[cfg(test)]
     pub fn taken(&self) -> usize {
         self.state.lock().taken
     }
 
     /// How many requests wait.
+    #[cfg(test)]
     pub fn waiting(&self) -> usize {
         let state = self.state.lock();
         state.queues.iter().flatten().filter(|waiter| !waiter.is_closed()).count()

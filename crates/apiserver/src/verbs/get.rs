@@ -29,8 +29,7 @@ pub async fn get(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Resu
     let plain = plain && !accepted.is_beta;
     if plain {
         let key = objects.key(&info.namespace, &info.name);
-        let (entry, _) = server.store.get(&key, None).await.map_err(|error| crate::storage::failure(&error))?;
-        let entry = entry.ok_or_else(|| objects.not_found(&info.name))?;
+        let entry = objects.entry(&key).await?.ok_or_else(|| objects.not_found(&info.name))?;
         let form = if accepted.shape == Shape::PartialMetadata { Form::Partial } else { Form::Whole };
         let bytes = cache::written(&entry.value, form, entry.revision);
         let bytes = bytes.ok_or_else(|| Status::internal("what is stored is no object"))?;

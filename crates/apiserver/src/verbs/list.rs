@@ -95,7 +95,12 @@ pub async fn page(
     let start = start.map(|start| format!("{prefix}{start}"));
     let limit = if options.limit == 0 || at == At::Any { usize::MAX } else { options.limit };
     match at {
-        At::Now => server.cacher.catch_up().await?,
+        At::Now => {
+            let started = server.clock.instant();
+            let caught_up = server.cacher.catch_up().await;
+            resource.counts.waited(server.clock.instant() - started, caught_up.is_ok());
+            caught_up?;
+        }
         At::Any => {}
         At::NotOlder(revision) | At::Exact(revision) => server.cacher.reach(revision).await?,
     }
@@ -109,10 +114,12 @@ pub async fn page(
         At::Exact(revision) => revision,
         _ => snapshot.latest.max(applied),
     };
+    let fetched = snapshot.items.len();
     let after = |item: &Arc<Item>| start.as_deref().is_none_or(|start| *item.key >= *start);
     let items = snapshot.items.into_iter().filter(after).map(|item| view(server, kind, item));
     let matching: Vec<Arc<Item>> = items.filter(|item| selection.matches(item)).collect();
     let rest = matching.len().saturating_sub(limit);
+    resource.counts.listed(fetched, matching.len() - rest);
     Ok(cut(matching, limit, rest, &prefix, revision, selection))
 }
 
@@ -172,7 +179,7 @@ async fn past(
 ) -> Result<Page, Status> {
     let limit = if options.limit == 0 { usize::MAX } else { options.limit };
     let stored = kind.stored_as.map_or(kind, |conversion| conversion.kind);
-    let mut items = Vec::new();
+    let (mut items, mut fetched) = (Vec::new(), 0);
     let left = loop {
         let range = Range::prefix(prefix).starting_at(from.clone()).limited(PAST_ENTRIES.min(limit));
         let found = server.store.range(range, Some(revision)).await;
@@ -182,6 +189,7 @@ async fn past(
         })?;
         let left = found.count - found.entries.len();
         from = next_key(&found.entries, from);
+        fetched += found.entries.len();
         for entry in found.entries {
             let item = Item::read(stored, entry.key, entry.value, entry.revision).map_err(Status::internal)?;
             let item = view(server, kind, Arc::new(item));
@@ -194,6 +202,7 @@ async fn past(
         }
     };
     let rest = left + items.len().saturating_sub(limit);
+    cache_of(server, kind)?.counts.listed_from_store(fetched, fetched, items.len().min(limit));
     Ok(cut(items, limit, rest, prefix, revision, selection))
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base::{CancellationToken, WaitForCancellationFutureOwned};
+use base::{CancellationToken, Instant, WaitForCancellationFutureOwned};
 use bytes::Bytes;
 use http::StatusCode;
 use kinds::Kind;
@@ -15,7 +15,7 @@ use machinery::{Status, Value, json, meta, proto, value};
 use store::Revision;
 
 use super::list::{cache_of, version, view};
-use crate::cache::{Begin, Event, Form, Item, Line, Next, Selection, Watcher};
+use crate::cache::{Begin, Event, Form, Item, Line, Next, OfWatchers, ResourceCache, Selection, Watcher};
 use crate::call::Call;
 use crate::codec;
 use crate::metrics::Open;
@@ -68,9 +68,12 @@ pub async fn watch(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Re
         include,
         marks,
         initial_mark: options.send_initial_events == Some(true) && marks,
+        began: server.clock.instant(),
+        resource: resource.clone(),
         columns_sent: false,
         watcher: opened.map_err(|oldest| Status::expired(format!("too old resource version: {asked} ({oldest})"))),
-        open: server.metrics.open(&call.info),
+        open: server.metrics.open(call),
+        counts: resource.counts.watcher(kind),
         stop: server.stop.clone(),
         stopped: Box::pin(server.stop.clone().cancelled_owned()),
         over: options.timeout_seconds.is_some_and(|seconds| seconds < 0),
@@ -129,10 +132,13 @@ struct Stream {
     include: Include,
     marks: bool,
     initial_mark: bool,
+    began: Instant,
+    resource: Arc<ResourceCache>,
     columns_sent: bool,
     watcher: Result<Watcher, Status>,
     #[expect(dead_code, reason = "counts the watch until it is dropped")]
-    open: Open,
+    open: Option<Open>,
+    counts: OfWatchers,
     stop: CancellationToken,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whether everything has been said.
@@ -147,7 +153,10 @@ impl futures::Stream for Stream {
         let mut piece = Piece::default();
         while !self.over && piece.bytes < PIECE_BYTES {
             match self.poll_line(context) {
-                Poll::Ready(Some(line)) => piece.push(line),
+                Poll::Ready(Some(line)) => {
+                    self.counts.sent(line.len());
+                    piece.push(line);
+                }
                 Poll::Ready(None) => self.over = true,
                 Poll::Pending if piece.lines.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
@@ -196,7 +205,10 @@ impl Stream {
             };
             let line = match next {
                 Next::Initial(item) => self.initial(item),
-                Next::InitialEnd(revision) if self.initial_mark => Some(self.mark(revision, true)),
+                Next::InitialEnd(revision) if self.initial_mark => {
+                    self.listed();
+                    Some(self.mark(revision, true))
+                }
                 Next::Progress(revision) if self.marks => Some(self.mark(revision, false)),
                 Next::Change(event) => self.change(event),
                 Next::InitialEnd(_) | Next::Progress(_) => None,
@@ -206,6 +218,13 @@ impl Stream {
                 return Poll::Ready(line);
             }
         }
+    }
+
+    /// Counts how long it took to send what was there at first.
+    fn listed(&self) {
+        let scope = if self.selection.namespace.is_empty() { "cluster" } else { "namespace" };
+        let took = self.server.clock.instant().saturating_duration_since(self.began);
+        self.resource.counts.watch_listed(self.kind, scope, took);
     }
 
     fn initial(&mut self, item: Arc<Item>) -> Option<Bytes> {

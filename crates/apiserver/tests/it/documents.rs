@@ -4,6 +4,7 @@ use std::io::Read as _;
 
 use expect_test::expect;
 use http::Response;
+use http_body_util::BodyExt as _;
 use machinery::{Value, json};
 
 use crate::world::World;
@@ -166,16 +167,44 @@ async fn metrics() {
     world.play("POST cm {\"metadata\":{\"name\":\"a\"}}\nGET cm\nGET cm/a\nGET cm/b").await;
     let text = world.get("/metrics", &[]).await;
     let text = String::from_utf8(text.into_body().to_vec()).unwrap();
-    let wanted =
-        |line: &&str| line.contains("\"configmaps\"") && (line.contains("total{") || line.contains("objects{"));
+    const SHOWN: [&str; 5] = [
+        "apiserver_request_total{",
+        "apiserver_resource_objects{",
+        "apiserver_storage_objects{",
+        "apiserver_cache_list",
+        "etcd_requests_total{",
+    ];
+    let wanted = |line: &&str| line.contains("\"configmaps\"") && SHOWN.iter().any(|name| line.starts_with(name));
     let lines: Vec<&str> = text.lines().filter(wanted).collect();
     expect![[r#"
+        apiserver_cache_list_fetched_objects_total{group="",index="",resource="configmaps"} 1
+        apiserver_cache_list_returned_objects_total{group="",resource="configmaps"} 1
+        apiserver_cache_list_total{group="",index="",resource="configmaps"} 1
         apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="configmaps",scope="namespace",subresource="",system_client="",verb="LIST",version="v1"} 1
         apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="configmaps",scope="resource",subresource="",system_client="",verb="GET",version="v1"} 1
         apiserver_request_total{code="201",component="apiserver",dry_run="",group="",resource="configmaps",scope="resource",subresource="",system_client="",verb="POST",version="v1"} 1
         apiserver_request_total{code="404",component="apiserver",dry_run="",group="",resource="configmaps",scope="resource",subresource="",system_client="",verb="GET",version="v1"} 1
         apiserver_resource_objects{group="",resource="configmaps"} 1
-        apiserver_storage_objects{resource="configmaps"} 1"#]].assert_eq(&lines.join("\n"));
+        apiserver_storage_objects{resource="configmaps"} 1
+        etcd_requests_total{group="",operation="create",resource="configmaps"} 1
+        etcd_requests_total{group="",operation="get",resource="configmaps"} 2"#]].assert_eq(&lines.join("\n"));
+    let text = world.get("/metrics", &[("accept", "application/openmetrics-text")]).await;
+    assert!(header(&text, "content-type").starts_with("application/openmetrics-text; version=1.0.0"));
+    assert!(text.body().ends_with(b"# EOF\n"));
+    let packed = world.get("/metrics", &[("accept-encoding", "gzip")]).await;
+    assert_eq!((header(&packed, "content-encoding"), &packed.body()[..2]), ("gzip", &[0x1f, 0x8b][..]));
+    let reset = world.send("DELETE", "/metrics", "", "").await;
+    let body = reset.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(&body[..], b"metrics reset\n");
+    world.play("GET cm/b").await;
+    let text = world.get("/metrics", &[]).await;
+    let text = String::from_utf8(text.into_body().to_vec()).unwrap();
+    let lines: Vec<&str> = text.lines().filter(wanted).collect();
+    expect![[r#"
+        apiserver_request_total{code="404",component="apiserver",dry_run="",group="",resource="configmaps",scope="resource",subresource="",system_client="",verb="GET",version="v1"} 1
+        apiserver_resource_objects{group="",resource="configmaps"} 1
+        apiserver_storage_objects{resource="configmaps"} 1
+        etcd_requests_total{group="",operation="get",resource="configmaps"} 1"#]].assert_eq(&lines.join("\n"));
     let health = world.get("/metrics/slis", &[]).await;
     assert!(String::from_utf8_lossy(health.body()).contains("kubernetes_healthcheck{name=\"etcd\",type=\"livez\"} 1"));
 }

@@ -13,6 +13,7 @@ mod hostile_objects;
 mod hostile_requests;
 mod limits;
 mod list;
+mod metrics;
 mod services;
 #[path = "../../../../fuzz/targets/smoke.rs"]
 mod smoke;

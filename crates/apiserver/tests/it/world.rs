@@ -89,6 +89,12 @@ impl World {
     }
 
     /// A GET of the admin with these headers.
+    /// All families of metrics, also those with nothing to tell.
+    pub fn families(&self) -> Vec<base::metrics::Family> {
+        let server = &self.server.server;
+        server.metrics.families(server)
+    }
+
     pub async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
         self.request(User::new("admin", &["system:masters"]), ("GET", url), headers, "").await
     }
