@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kinds::Kind;
 use machinery::{Status, Value, meta};
-use store::{Change, Entry, Error, Expect, Revision, WriteOutcome};
+use store::{Change, Error, Expect, Reread, Revision};
 
 use crate::cache::Operation;
 use crate::server::Server;
@@ -58,8 +58,8 @@ impl<'a> Objects<'a> {
     /// When the store does not answer.
     pub async fn find(&self, namespace: &str, name: &str) -> Result<Option<Stored>, Status> {
         let key = self.key(namespace, name);
-        let entry = self.entry(&key).await?;
-        Ok(entry.map(|Entry { value: bytes, revision, .. }| {
+        let found = self.read(&key, namespace, name).await?;
+        Ok(found.map(|(bytes, revision)| {
             match self.server.recent.find(&key, revision).filter(|_| self.kind.stored_as.is_none()) {
                 Some(object) => Stored { object, revision, bytes },
                 None => self.stored(bytes, revision),
@@ -67,13 +67,22 @@ impl<'a> Objects<'a> {
         }))
     }
 
-    /// What is stored under `key`.
+    /// What the store holds of the object now, and since when. The store is asked whatever the cache has, but need not
+    /// send what is there already.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn entry(&self, key: &str) -> Result<Option<Entry>, Status> {
-        let asked = self.timed(Operation::Get, self.server.store.get(key, None)).await;
-        asked.map(|(entry, _)| entry).map_err(|error| storage::failure(&error))
+    pub async fn read(&self, key: &str, namespace: &str, name: &str) -> Result<Option<(Bytes, Revision)>, Status> {
+        let cached = self.server.cacher.of(self.kind).and_then(|resource| resource.get(namespace, name));
+        let entry = match cached {
+            None => self.timed(Operation::Get, self.server.store.get(key, None)).await.map(|(entry, _)| entry),
+            Some(item) => match self.timed(Operation::Get, self.server.store.reread(key, item.revision)).await {
+                Ok(Reread::Same) => return Ok(Some((item.bytes.clone(), item.revision))),
+                Ok(Reread::Other(entry)) => Ok(entry),
+                Err(error) => Err(error),
+            },
+        };
+        Ok(entry.map_err(|error| storage::failure(&error))?.map(|entry| (entry.value, entry.revision)))
     }
 
     /// The object as it is now.
@@ -123,13 +132,14 @@ impl<'a> Objects<'a> {
         let key = self.key(meta::namespace(&object), meta::name(&object));
         let bytes = self.encode(&object);
         if dry_run {
-            return match self.entry(&key).await? {
-                Some(entry) => Err(self.exists(&self.stored(entry.value, entry.revision).object)),
+            let (namespace, name) = (meta::namespace(&object), meta::name(&object));
+            return match self.read(&key, namespace, name).await? {
+                Some((bytes, revision)) => Err(self.exists(&self.stored(bytes, revision).object)),
                 None => Ok(Stored { object: Arc::new(object), revision: Revision(0), bytes }),
             };
         }
         match self.write(&key, Expect::Absent, bytes.clone(), &object).await {
-            Ok(done) => Ok(self.written(&key, object, done.revision, bytes)),
+            Ok(revision) => Ok(self.written(&key, object, revision, bytes)),
             Err(Error::Conflict { current: Some(entry) }) => {
                 Err(self.exists(&self.stored(entry.value, entry.revision).object))
             }
@@ -150,7 +160,7 @@ impl<'a> Objects<'a> {
         }
         let key = self.key(meta::namespace(&new), meta::name(&new));
         match self.write(&key, Expect::Revision(old.revision), bytes.clone(), &new).await {
-            Ok(done) => Ok(Ok(self.written(&key, new, done.revision, bytes))),
+            Ok(revision) => Ok(Ok(self.written(&key, new, revision, bytes))),
             Err(Error::Conflict { .. }) => Ok(Err(Raced)),
             Err(error) => Err(storage::failure(&error)),
         }
@@ -174,9 +184,9 @@ impl<'a> Objects<'a> {
         let key = self.key(meta::namespace(&old.object), meta::name(&old.object));
         let write = self.server.store.write(&key, Expect::Revision(old.revision), Change::Delete);
         match self.timed(Operation::Delete, write).await {
-            Ok(done) => {
+            Ok(revision) => {
                 self.server.recent.forget(&key);
-                Ok(Ok(done.revision))
+                Ok(Ok(revision))
             }
             Err(Error::Conflict { .. }) => Ok(Err(Raced)),
             Err(error) => Err(storage::failure(&error)),
@@ -184,7 +194,7 @@ impl<'a> Objects<'a> {
     }
 
     /// Stores the bytes of `object`. What is known of it is left for the cache, so that it parses nothing.
-    async fn write(&self, key: &str, expect: Expect, bytes: Bytes, object: &Value) -> Result<WriteOutcome, Error> {
+    async fn write(&self, key: &str, expect: Expect, bytes: Bytes, object: &Value) -> Result<Revision, Error> {
         let is_as_stored = self.kind.stored_as.is_none();
         if is_as_stored {
             self.server.cacher.expect(self.kind, key, &bytes, object);

@@ -133,13 +133,13 @@ impl Change {
     }
 }
 
-/// What a write did.
+/// What a read found that already knew the entry at some revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WriteOutcome {
-    /// The revision of the change; of the store, when there was nothing to delete.
-    pub revision: Revision,
-    /// What the key held before.
-    pub previous: Option<Entry>,
+pub enum Reread {
+    /// The entry is still that one.
+    Same,
+    /// This is what the key holds now.
+    Other(Option<Entry>),
 }
 
 /// Where the periodic compaction stands, as one server sees it.

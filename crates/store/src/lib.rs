@@ -21,7 +21,7 @@ mod watch;
 
 use async_trait::async_trait;
 
-pub use entry::{Change, Entry, Expect, Range, RangeResult, Revision, Turn, WriteOutcome};
+pub use entry::{Change, Entry, Expect, Range, RangeResult, Reread, Revision, Turn};
 pub use error::Error;
 pub use translated::{Translation, translated};
 pub use watch::{Batch, Event, WatchStream};
@@ -41,13 +41,28 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Compacted`] or [`Error::Future`] when `at` cannot be read.
     async fn range(&self, range: Range, at: Option<Revision>) -> Result<RangeResult, Error>;
 
-    /// Changes `key` if it still is what the caller expects. When this answers `Ok`, the change is durable and every
-    /// later read shows it. Deleting what is not there changes nothing and takes no revision.
+    /// The entry under `key` as it is now, for somebody who has it as it was at `known`: an engine far away need not
+    /// send it again.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    async fn reread(&self, key: &str, known: Revision) -> Result<Reread, Error> {
+        let (entry, _) = self.get(key, None).await?;
+        Ok(if entry.as_ref().is_some_and(|entry| entry.revision == known) {
+            Reread::Same
+        } else {
+            Reread::Other(entry)
+        })
+    }
+
+    /// Changes `key` if it still is what the caller expects, and gives the revision of the change. When this answers
+    /// `Ok`, the change is durable and every later read shows it. Deleting what is not there changes nothing and takes
+    /// no revision: then it gives the store's.
     ///
     /// # Errors
     /// [`Error::Conflict`] with the present entry; [`Error::Full`] or [`Error::Failed`] when the change could not be
     /// made durable: it is then not visible, and after [`Error::Failed`] it may or may not be there after a restart.
-    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<WriteOutcome, Error>;
+    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<Revision, Error>;
 
     /// The changes under `prefix` with a revision greater than `after`, each once and in order: what [`Store::range`]
     /// gave at a revision, continued. The stream ends after its first error.

@@ -8,7 +8,7 @@ use base::{Clock, Tasks};
 use crate::index::Index;
 use crate::plan::{Request, plan};
 use crate::shared::Shared;
-use crate::{Change, Entry, Error, Expect, Range, RangeResult, Revision, Store, WatchStream, WriteOutcome, expiry};
+use crate::{Change, Entry, Error, Expect, Range, RangeResult, Revision, Store, WatchStream, expiry};
 
 /// An empty store whose entries expire by `clock`. Call it inside the runtime.
 #[must_use]
@@ -35,7 +35,7 @@ impl Store for Memory {
         self.shared.range(&range, at)
     }
 
-    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<WriteOutcome, Error> {
+    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<Revision, Error> {
         write(&self.shared, Request::new(key, expect, change, self.clock.now())?)
     }
 
@@ -68,17 +68,17 @@ impl Drop for Memory {
     }
 }
 
-fn write(shared: &Shared, request: Request) -> Result<WriteOutcome, Error> {
-    let outcome = shared.decide(|index| {
+fn write(shared: &Shared, request: Request) -> Result<Revision, Error> {
+    let revision = shared.decide(|index| {
         let previous = index.current(&request.key);
         let record = plan(request, previous.as_ref(), index.revision().next())?;
         let revision = record.as_ref().map_or(index.revision(), |record| record.revision);
-        Ok((record, WriteOutcome { revision, previous }))
+        Ok((record, revision))
     })?;
     if let Some(at) = shared.history_overflow() {
         shared.compact(at);
     }
-    Ok(outcome)
+    Ok(revision)
 }
 
 async fn expire(shared: Arc<Shared>, clock: Clock) {

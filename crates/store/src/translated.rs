@@ -1,5 +1,7 @@
 //! A store whose values others write and read too, in another form than ours.
 
+mod pairs;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,8 +9,9 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use crate::{
-    Batch, Change, Entry, Error, Event, Expect, Range, RangeResult, Revision, Store, Turn, WatchStream, WriteOutcome,
+    Batch, Change, Entry, Error, Event, Expect, Range, RangeResult, Reread, Revision, Store, Turn, WatchStream,
 };
+use pairs::Pairs;
 
 /// The two forms of a value.
 pub trait Translation: Send + Sync + 'static {
@@ -18,10 +21,11 @@ pub trait Translation: Send + Sync + 'static {
     fn theirs(&self, value: Bytes) -> Bytes;
 }
 
-/// `store`, with every value translated on its way in and out.
+/// `store`, with every value translated on its way in and out. What was just written or told is not translated again
+/// when it is read, or told as what was there before a change.
 #[must_use]
 pub fn translated(store: Arc<dyn Store>, translation: Arc<dyn Translation>) -> Arc<dyn Store> {
-    Arc::new(Translated { store, out: Out(translation) })
+    Arc::new(Translated { store, out: Out { translation, pairs: Arc::new(Pairs::default()) } })
 }
 
 struct Translated {
@@ -31,7 +35,10 @@ struct Translated {
 
 /// The way out of the store.
 #[derive(Clone)]
-struct Out(Arc<dyn Translation>);
+struct Out {
+    translation: Arc<dyn Translation>,
+    pairs: Arc<Pairs>,
+}
 
 #[async_trait]
 impl Store for Translated {
@@ -40,26 +47,28 @@ impl Store for Translated {
         Ok((entry.map(|entry| self.out.entry(entry)), revision))
     }
 
+    async fn reread(&self, key: &str, known: Revision) -> Result<Reread, Error> {
+        Ok(match self.store.reread(key, known).await? {
+            Reread::Same => Reread::Same,
+            Reread::Other(entry) => Reread::Other(entry.map(|entry| self.out.entry(entry))),
+        })
+    }
+
     async fn range(&self, range: Range, at: Option<Revision>) -> Result<RangeResult, Error> {
         let found = self.store.range(range, at).await?;
         let entries = found.entries.into_iter().map(|entry| self.out.entry(entry)).collect();
         Ok(RangeResult { entries, ..found })
     }
 
-    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<WriteOutcome, Error> {
+    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<Revision, Error> {
         let change = match change {
-            Change::Put { value, ttl } => Change::Put { value: self.out.0.theirs(value), ttl },
+            Change::Put { value, ttl } => Change::Put { value: self.out.theirs(value), ttl },
             Change::Delete => Change::Delete,
         };
-        match self.store.write(key, expect, change).await {
-            Ok(WriteOutcome { revision, previous }) => {
-                Ok(WriteOutcome { revision, previous: previous.map(|entry| self.out.entry(entry)) })
-            }
-            Err(Error::Conflict { current }) => {
-                Err(Error::Conflict { current: current.map(|entry| self.out.entry(entry)) })
-            }
-            Err(error) => Err(error),
-        }
+        self.store.write(key, expect, change).await.map_err(|error| match error {
+            Error::Conflict { current } => Error::Conflict { current: current.map(|entry| self.out.entry(entry)) },
+            error => error,
+        })
     }
 
     async fn watch(&self, prefix: &str, after: Revision) -> Result<WatchStream, Error> {
@@ -89,15 +98,33 @@ impl Store for Translated {
 }
 
 impl Out {
+    fn theirs(&self, ours: Bytes) -> Bytes {
+        let theirs = self.translation.theirs(ours.clone());
+        self.pairs.keep(&theirs, ours);
+        theirs
+    }
+
     fn entry(&self, entry: Entry) -> Entry {
-        let value = self.0.ours(&entry.key, entry.value);
+        let value = match self.pairs.ours(&entry.value) {
+            Some(ours) => ours,
+            None => self.translation.ours(&entry.key, entry.value),
+        };
         Entry { value, ..entry }
+    }
+
+    /// As [`Out::entry`], of what will be told once more when it changes.
+    fn told(&self, entry: Entry) -> Entry {
+        let theirs = entry.value.clone();
+        let entry = self.entry(entry);
+        self.pairs.keep(&theirs, entry.value.clone());
+        entry
     }
 
     fn batch(&self, batch: Batch) -> Batch {
         let events = batch.events.into_iter().map(|event| match event {
             Event::Put { entry, previous } => {
-                Event::Put { entry: self.entry(entry), previous: previous.map(|previous| self.entry(previous)) }
+                let previous = previous.map(|previous| self.entry(previous));
+                Event::Put { entry: self.told(entry), previous }
             }
             Event::Delete { revision, previous } => Event::Delete { revision, previous: self.entry(previous) },
         });

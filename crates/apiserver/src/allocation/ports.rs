@@ -139,8 +139,8 @@ pub async fn read(server: &Server) -> Result<Shared, Status> {
 /// When the store does not answer.
 pub async fn replace(server: &Server, seen: &Shared, bitmap: Bitmap) -> Result<bool, Status> {
     match server.store.write(KEY, seen.expect, Change::put(bitmap.encode())).await {
-        Ok(done) => {
-            *server.allocator.ports.latest.lock() = Some(Shared { expect: Expect::Revision(done.revision), bitmap });
+        Ok(revision) => {
+            *server.allocator.ports.latest.lock() = Some(Shared { expect: Expect::Revision(revision), bitmap });
             Ok(true)
         }
         Err(store::Error::Conflict { .. }) => Ok(false),

@@ -189,6 +189,19 @@ mod tests {
         }
     }
 
+    /// What a stock server 1.20 stores of an Ingress.
+    const STOCK_INGRESS: &[u8] = b"k8s\0\x0a\x24\x0a\x19networking.k8s.io/v1beta1\x12\x07Ingress\x12\x46\x0a\x17\x0a\x02zz\x12\0\x1a\x02ns\x22\0\x2a\x01u2\08\x01B\x02\x08\x07\x12\x27\x1a\x25\x0a\x03a.b\x12\x1e\x0a\x1c\x0a\x1a\x0a\x02/c\x12\x0d\x0a\x03web\x12\x06\x08\0\x10P\x1a\0\x1a\x05Exact\x1a\x02\x0a\0\x1a\0\x22\0";
+
+    #[test]
+    fn what_earlier_servers_stored_is_read() {
+        let lease = br#"{"kind":"Lease","apiVersion":"coordination.k8s.io/v1beta1","metadata":{"name":"a"},"spec":{"holderIdentity":"h"}}
+"#;
+        let read = [STOCK_INGRESS, &lease[..]].map(|stored| MediaType::Json.ours("k", Bytes::from_static(stored)));
+        expect_test::expect![[r#"
+            {"kind":"Ingress","apiVersion":"networking.k8s.io/v1","metadata":{"name":"zz","namespace":"ns","uid":"u","generation":1,"creationTimestamp":"1970-01-01T00:00:07Z"},"spec":{"rules":[{"host":"a.b","http":{"paths":[{"path":"/c","pathType":"Exact","backend":{"service":{"name":"web","port":{"number":80}}}}]}}]},"status":{"loadBalancer":{}}}
+            {"kind":"Lease","apiVersion":"coordination.k8s.io/v1","metadata":{"name":"a"},"spec":{"holderIdentity":"h"}}"#]].assert_eq(&read.map(|read| String::from_utf8(read.to_vec()).unwrap()).join("\n"));
+    }
+
     #[test]
     fn what_is_nobodys_stays() {
         for value in [&b"1234"[..], b"", b"k8s\0\x0a\x0f\x0a\x02v9\x12\x09ConfigMap\x12\x00", b"k8s\0\x0a\x7f"] {

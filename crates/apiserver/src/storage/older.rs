@@ -1,64 +1,96 @@
-//! Kinds that stock servers store in the form of an older version, which they no longer serve: a server of that time
-//! can read them, and definitions are smaller so.
+//! Older forms of objects. Three kinds are stored in one that is no longer served: a server of that time can read them,
+//! and definitions are smaller so. All that earlier servers have left is read: an object that nobody has written since
+//! keeps the version in which it was stored.
 
-use machinery::schema::{self, FieldValidation, Message};
-use machinery::{Value, meta, value};
+mod definition;
+mod ingress;
+mod slice;
 
 use kinds::Kind;
+use machinery::schema::{self, FieldValidation, Message};
+use machinery::{Value, meta};
 
-/// The older version of each of these kinds.
+/// The older version in which some kinds are stored.
 pub const VERSION: &str = "v1beta1";
 
 const DEFINITION: &str = "CustomResourceDefinition";
-/// The kinds, each with its group.
-const KINDS: [(&str, &str); 3] = [
+
+/// The kinds that are stored in it, each with its group.
+const STORED: [(&str, &str); 3] = [
     ("apiextensions.k8s.io", DEFINITION),
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"),
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"),
 ];
-/// The parts that a definition tells once when all its versions have the same: their names in a version, then at the top.
-const COMMON: [(&str, &str); 4] = [
-    ("schema", "validation"),
-    ("subresources", "subresources"),
-    ("additionalPrinterColumns", "additionalPrinterColumns"),
-    ("selectableFields", "selectableFields"),
+
+/// The versions of each group in which earlier servers stored what is v1 now.
+const READ: [(&str, &[&str]); 17] = [
+    ("admissionregistration.k8s.io", &["v1beta1"]),
+    ("apiextensions.k8s.io", &["v1beta1"]),
+    ("apiregistration.k8s.io", &["v1beta1"]),
+    ("apps", &["v1beta1", "v1beta2"]),
+    ("batch", &["v1beta1"]),
+    ("certificates.k8s.io", &["v1beta1"]),
+    ("coordination.k8s.io", &["v1beta1"]),
+    ("discovery.k8s.io", &["v1beta1"]),
+    ("extensions", &["v1beta1"]),
+    ("flowcontrol.apiserver.k8s.io", &["v1beta1", "v1beta2", "v1beta3"]),
+    ("networking.k8s.io", &["v1beta1"]),
+    ("node.k8s.io", &["v1beta1"]),
+    ("policy", &["v1beta1"]),
+    ("rbac.authorization.k8s.io", &["v1beta1"]),
+    ("resource.k8s.io", &["v1beta2"]),
+    ("scheduling.k8s.io", &["v1beta1"]),
+    ("storage.k8s.io", &["v1alpha1", "v1beta1"]),
+];
+
+/// The older versions that are more than another name for v1: how their objects come to it.
+type Serve = fn(&mut Value);
+const CONVERTED: [(&str, &[&str], &str, Serve); 4] = [
+    ("apiextensions.k8s.io", &["v1beta1"], DEFINITION, definition::serve),
+    ("discovery.k8s.io", &["v1beta1"], "EndpointSlice", slice::serve),
+    ("flowcontrol.apiserver.k8s.io", &["v1beta1", "v1beta2"], "PriorityLevelConfiguration", serve_priority_level),
+    ("networking.k8s.io", &["v1beta1"], "Ingress", ingress::serve),
 ];
 
 /// Whether objects of a kind are stored in the older form.
 #[must_use]
 pub fn is_used_for(kind: &Kind) -> bool {
-    is_known(kind.group, kind.kind)
+    STORED.contains(&(kind.group, kind.kind))
 }
 
 /// Whether the bytes of a stored object are of one of the kinds, told by how our own begin.
 pub(super) fn may_be_of(value: &[u8]) -> bool {
     let rest = value.strip_prefix(b"{\"kind\":\"");
-    rest.is_some_and(|rest| KINDS.iter().any(|(_, kind)| rest.starts_with(kind.as_bytes())))
+    rest.is_some_and(|rest| STORED.iter().any(|(_, kind)| rest.starts_with(kind.as_bytes())))
 }
 
-/// The message of an object in the older form.
+/// The message of an object in an older form.
 pub(super) fn message(group: &str, version: &str, kind: &str) -> Option<&'static Message> {
-    if version != VERSION || !is_known(group, kind) {
-        return None;
+    let kind = served(group, version, kind)?;
+    match conversion(kind, version) {
+        // The flow control's are the same but for the version.
+        Some(_) => schema::of_kind(kind.group, VERSION, kind.kind),
+        None => schema::of_kind(kind.group, kind.version, kind.kind),
     }
-    // The policies are the same in both versions, but for the version.
-    schema::of_kind(group, if kind == DEFINITION { VERSION } else { "v1" }, kind)
 }
 
-/// From the older form to that of v1.
+/// From an older form to that of v1.
 pub(super) fn to_served(object: &mut Value) {
-    let Some((group, kind)) = of_version(object, VERSION) else { return };
-    if kind == DEFINITION {
-        serve_definition(object);
+    let (group, version) = meta::api_version(object).split_once('/').unwrap_or_default();
+    let Some(kind) = served(group, version, meta::kind(object)) else { return };
+    if let Some(serve) = conversion(kind, version) {
+        serve(object);
     }
-    meta::set_type(object, &format!("{group}/v1"), kind);
+    meta::set_type(object, &kind.api_version(), kind.kind);
 }
 
-/// From the form of v1 to the older one.
+/// From the form of v1 to the older one in which it is stored.
 pub(super) fn to_stored(object: &mut Value) {
-    let Some((group, kind)) = of_version(object, "v1") else { return };
+    let (group, version) = meta::api_version(object).split_once('/').unwrap_or_default();
+    let stored = STORED.into_iter().find(|stored| *stored == (group, meta::kind(object)));
+    let Some((group, kind)) = stored.filter(|_| version == "v1") else { return };
     if kind == DEFINITION {
-        store_definition(object);
+        definition::store(object);
     }
     meta::set_type(object, &format!("{group}/{VERSION}"), kind);
     if let Some(message) = message(group, VERSION, kind) {
@@ -67,143 +99,66 @@ pub(super) fn to_stored(object: &mut Value) {
     }
 }
 
-fn is_known(group: &str, kind: &str) -> bool {
-    KINDS.contains(&(group, kind))
+/// The kind whose objects earlier servers stored so.
+fn served(group: &str, version: &str, kind: &str) -> Option<&'static Kind> {
+    let (_, versions) = READ.iter().find(|(read, _)| *read == group)?;
+    if !versions.contains(&version) {
+        return None;
+    }
+    let group = match (group, kind) {
+        ("extensions", "Ingress" | "NetworkPolicy") => "networking.k8s.io",
+        ("extensions", _) => "apps",
+        (group, _) => group,
+    };
+    kinds::by_kind(group, "v1", kind)
 }
 
-/// The group and kind of an object of this version, if it is one of ours.
-fn of_version(object: &Value, version: &str) -> Option<(&'static str, &'static str)> {
-    let (group, found) = meta::api_version(object).split_once('/')?;
-    let known = KINDS.into_iter().find(|known| *known == (group, meta::kind(object)));
-    known.filter(|_| found == version)
+/// How an object of this older version becomes one of v1, where more than the version differs.
+fn conversion(kind: &Kind, version: &str) -> Option<Serve> {
+    let found = CONVERTED.iter().find(|(group, _, converted, _)| (*group, *converted) == (kind.group, kind.kind))?;
+    found.1.contains(&version).then_some(found.3)
 }
 
-fn take(object: &mut Value, field: &str) -> Option<Value> {
-    object.remove_at(&[field]).filter(|value| !value.is_null())
-}
-
-fn versions(spec: &mut Value) -> &mut [Value] {
-    spec.get_mut("versions").and_then(Value::as_array_mut).map_or(&mut [], Vec::as_mut_slice)
-}
-
-fn serve_definition(definition: &mut Value) {
-    let Some(spec) = definition.get_mut("spec").filter(|spec| spec.as_object().is_some()) else { return };
-    let first = take(spec, "version").filter(|name| name.as_str() != Some(""));
-    if let Some(name) = first.filter(|_| spec.items_at(&["versions"]).is_empty()) {
-        spec.set_at(&["versions"], value!([{"name": name, "served": true, "storage": true}]));
-    }
-    for (own, top) in COMMON {
-        let Some(part) = take(spec, top) else { continue };
-        versions(spec).iter_mut().for_each(|version| version.set_at(&[own], part.clone()));
-    }
-    versions(spec).iter_mut().for_each(|version| rename_paths(version, "JSONPath", "jsonPath"));
-    // What v1beta1 does not say is true there and false in v1.
-    if spec.get("preserveUnknownFields").is_none_or(Value::is_null) {
-        spec.set_at(&["preserveUnknownFields"], true);
-    }
-    let Some(conversion) = spec.get_mut("conversion").filter(|conversion| !conversion.is_null()) else { return };
-    for (old, new) in
-        [("webhookClientConfig", "clientConfig"), ("conversionReviewVersions", "conversionReviewVersions")]
-    {
-        if let Some(part) = take(conversion, old) {
-            conversion.set_at(&["webhook", new], part);
-        }
-    }
-}
-
-fn store_definition(definition: &mut Value) {
-    let Some(spec) = definition.get_mut("spec").filter(|spec| spec.as_object().is_some()) else { return };
-    versions(spec).iter_mut().for_each(|version| rename_paths(version, "jsonPath", "JSONPath"));
-    for (own, top) in COMMON {
-        let all = versions(spec);
-        if all.windows(2).any(|pair| pair[0].get(own) != pair[1].get(own)) {
-            continue;
-        }
-        let parts: Vec<Value> = all.iter_mut().filter_map(|version| take(version, own)).collect();
-        if let Some(part) = parts.into_iter().next() {
-            spec.set_at(&[top], part);
-        }
-    }
-    if let Some(name) = versions(spec).first().and_then(|version| version.get("name")).cloned() {
-        spec.set_at(&["version"], name);
-    }
-    let preserves = spec.bool_at(&["preserveUnknownFields"]).unwrap_or_default();
-    spec.set_at(&["preserveUnknownFields"], preserves);
-    if let Some(mut webhook) = spec.get_mut("conversion").and_then(|conversion| take(conversion, "webhook")) {
-        for (new, old) in
-            [("clientConfig", "webhookClientConfig"), ("conversionReviewVersions", "conversionReviewVersions")]
-        {
-            if let Some(part) = take(&mut webhook, new) {
-                spec.set_at(&["conversion", old], part);
-            }
-        }
-    }
-}
-
-/// The path of a printer column has another name in each version.
-fn rename_paths(version: &mut Value, from: &str, to: &str) {
-    let columns = version.get_mut("additionalPrinterColumns").and_then(Value::as_array_mut);
-    for column in columns.into_iter().flatten() {
-        if let Some(path) = take(column, from) {
-            column.set_at(&[to], path);
-        }
+fn serve_priority_level(level: &mut Value) {
+    let limited = level.at_mut(&["spec", "limited"]).filter(|limited| limited.as_object().is_some());
+    let Some(limited) = limited else { return };
+    if let Some(shares) = definition::take(limited, "assuredConcurrencyShares") {
+        limited.set_at(&["nominalConcurrencyShares"], shares);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use machinery::value;
+
     use super::*;
-    use machinery::json;
 
-    fn definition(spec: Value) -> Value {
-        value!({"kind": DEFINITION, "apiVersion": "apiextensions.k8s.io/v1", "metadata": {"name": "as.b.c"}, "spec": spec,
-            "status": {"conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": ["v1"]}})
-    }
-
-    fn version(name: &str, more: &Value) -> Value {
-        let mut version = value!({"name": name, "served": true, "storage": (name == "v1")});
-        for (name, value) in more.as_object().unwrap().iter() {
-            version.set_at(&[name], value.clone());
+    #[test]
+    fn every_older_version_leads_to_a_kind() {
+        for (group, versions) in READ.into_iter().filter(|(group, _)| *group != "extensions") {
+            let known: Vec<_> =
+                kinds::all().iter().filter(|kind| (kind.group, kind.version) == (group, "v1")).collect();
+            assert!(!known.is_empty(), "{group}");
+            for (kind, version) in known.iter().flat_map(|kind| versions.iter().map(move |version| (kind, version))) {
+                assert!(message(group, version, kind.kind).is_some(), "{group}/{version} {}", kind.kind);
+            }
         }
-        version
+        for (kind, group) in [("Deployment", "apps"), ("DaemonSet", "apps"), ("Ingress", "networking.k8s.io")] {
+            assert_eq!(served("extensions", "v1beta1", kind).unwrap().group, group);
+        }
+        for (group, version, kind) in
+            [("apps", "v1", "Deployment"), ("apps", "v1alpha1", "Deployment"), ("", "v1", "Pod")]
+        {
+            assert!(served(group, version, kind).is_none(), "{group}/{version} {kind}");
+        }
     }
 
     #[test]
-    fn definitions_go_there_and_back() {
-        let schema = value!({"schema": {"openAPIV3Schema": {"type": "object"}}});
-        let columns = value!({"schema": {"openAPIV3Schema": {"type": "object"}},
-            "additionalPrinterColumns": [{"name": "a", "type": "string", "jsonPath": ".a"}]});
-        let names = value!({"plural": "as", "singular": "a", "kind": "A", "listKind": "AList"});
-        let table = [
-            value!({"group": "b.c", "names": (names.clone()), "scope": "Cluster", "versions": [(version("v1", &columns))],
-                "conversion": {"strategy": "None"}}),
-            value!({"group": "b.c", "names": names, "scope": "Cluster",
-                "versions": [(version("v1", &columns)), (version("v2", &schema))], "conversion": {"strategy": "Webhook",
-                "webhook": {"clientConfig": {"url": "https://h"}, "conversionReviewVersions": ["v1"]}}}),
-        ];
-        let kind = kinds::by_kind("apiextensions.k8s.io", "v1", DEFINITION).unwrap();
-        let shown = table.map(|spec| {
-            let mut object = definition(spec);
-            crate::codec::settle(kind, &mut object);
-            let before = json::to_string(&object);
-            to_stored(&mut object);
-            let stored = json::to_string(object.get("spec").unwrap());
-            assert_eq!(meta::api_version(&object), "apiextensions.k8s.io/v1beta1");
-            to_served(&mut object);
-            crate::codec::settle(kind, &mut object);
-            assert_eq!(json::to_string(&object), before);
-            stored
-        });
-        expect_test::expect![[r#"
-            {"group":"b.c","version":"v1","names":{"plural":"as","singular":"a","kind":"A","listKind":"AList"},"scope":"Cluster","validation":{"openAPIV3Schema":{"type":"object"}},"versions":[{"name":"v1","served":true,"storage":true}],"additionalPrinterColumns":[{"name":"a","type":"string","JSONPath":".a"}],"conversion":{"strategy":"None"},"preserveUnknownFields":false}
-            {"group":"b.c","version":"v1","names":{"plural":"as","singular":"a","kind":"A","listKind":"AList"},"scope":"Cluster","validation":{"openAPIV3Schema":{"type":"object"}},"versions":[{"name":"v1","served":true,"storage":true,"additionalPrinterColumns":[{"name":"a","type":"string","JSONPath":".a"}]},{"name":"v2","served":true,"storage":false}],"conversion":{"strategy":"Webhook","webhookClientConfig":{"url":"https://h"},"conversionReviewVersions":["v1"]},"preserveUnknownFields":false}"#]].assert_eq(&shown.join("\n"));
-    }
-
-    #[test]
-    fn what_v1beta1_leaves_out() {
-        let mut old = value!({"kind": DEFINITION, "apiVersion": "apiextensions.k8s.io/v1beta1", "spec": {"version": "v1", "names": {},
-            "validation": {"openAPIV3Schema": {"type": "object"}}, "additionalPrinterColumns": [{"name": "a", "JSONPath": ".a"}]}});
-        to_served(&mut old);
-        expect_test::expect![[r#"{"names":{},"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}},"additionalPrinterColumns":[{"name":"a","jsonPath":".a"}]}],"preserveUnknownFields":true}"#]].assert_eq(&json::to_string(old.get("spec").unwrap()));
+    fn levels_of_priority_share_by_another_name() {
+        let mut level = value!({"apiVersion": "flowcontrol.apiserver.k8s.io/v1beta2", "kind": "PriorityLevelConfiguration",
+            "spec": {"type": "Limited", "limited": {"assuredConcurrencyShares": 5}}});
+        to_served(&mut level);
+        assert_eq!(meta::api_version(&level), "flowcontrol.apiserver.k8s.io/v1");
+        assert_eq!(level.int_at(&["spec", "limited", "nominalConcurrencyShares"]), Some(5));
     }
 }

@@ -29,9 +29,10 @@ pub async fn get(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Resu
     let plain = plain && !accepted.is_beta;
     if plain {
         let key = objects.key(&info.namespace, &info.name);
-        let entry = objects.entry(&key).await?.ok_or_else(|| objects.not_found(&info.name))?;
+        let found = objects.read(&key, &info.namespace, &info.name).await?;
+        let (bytes, revision) = found.ok_or_else(|| objects.not_found(&info.name))?;
         let form = if accepted.shape == Shape::PartialMetadata { Form::Partial } else { Form::Whole };
-        let bytes = cache::written(&entry.value, form, entry.revision);
+        let bytes = cache::written(&bytes, form, revision);
         let bytes = bytes.ok_or_else(|| Status::internal("what is stored is no object"))?;
         return Ok(reply::with_type(StatusCode::OK, "application/json", reply::full(bytes)));
     }

@@ -43,6 +43,7 @@ pub static KIND: Kind = Kind {
     ],
     row,
     default: |volume| {
+        set_absent(volume, &["status"], "phase", || "Pending".into());
         set_in(volume, &["spec"], "persistentVolumeReclaimPolicy", || "Retain".into());
         set_absent(volume, &["spec"], "volumeMode", || "Filesystem".into());
         if let Some(spec) = volume.get_mut("spec") {

@@ -23,7 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::index::Index;
 use crate::plan::Request;
 use crate::shared::Shared;
-use crate::{Change, Entry, Error, Expect, Range, RangeResult, Revision, Store, WatchStream, WriteOutcome, expiry};
+use crate::{Change, Entry, Error, Expect, Range, RangeResult, Revision, Store, WatchStream, expiry};
 use disk::{Directory, Disk};
 use log::Log;
 use snapshot::Trim;
@@ -109,7 +109,7 @@ impl Store for Embedded {
         self.core.shared.range(&range, at)
     }
 
-    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<WriteOutcome, Error> {
+    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<Revision, Error> {
         let request = Request::new(key, expect, change, self.core.clock.now())?;
         self.core.ask(|answer| Ask::Write(request, answer)).await
     }

@@ -13,7 +13,7 @@ use super::log::Log;
 use crate::index::Index;
 use crate::plan::{Record, Request, plan};
 use crate::shared::Shared;
-use crate::{Entry, Error, Revision, WriteOutcome};
+use crate::{Entry, Error, Revision};
 
 /// So many writes wait at most; further callers wait to get in line.
 pub const QUEUE_WRITES: usize = 1024;
@@ -27,7 +27,7 @@ const GROUP_BYTES: usize = 4 << 20;
 /// What the writer is asked for, and where it answers.
 pub enum Ask {
     /// A write.
-    Write(Request, oneshot::Sender<Result<WriteOutcome, Error>>),
+    Write(Request, oneshot::Sender<Result<Revision, Error>>),
     /// Forgetting the history up to a revision.
     Compact(Revision, oneshot::Sender<Result<(), Error>>),
 }
@@ -135,7 +135,7 @@ impl Group {
         self.answers.push(answer);
     }
 
-    fn write(&mut self, request: Request) -> Result<WriteOutcome, Error> {
+    fn write(&mut self, request: Request) -> Result<Revision, Error> {
         let previous = match self.staged.get(&request.key) {
             Some(staged) => staged.clone(),
             None => self.shared.read(|index| index.current(&request.key)),
@@ -143,7 +143,7 @@ impl Group {
         if let Some(record) = plan(request, previous.as_ref(), self.revision.next())? {
             self.stage(record);
         }
-        Ok(WriteOutcome { revision: self.revision, previous })
+        Ok(self.revision)
     }
 
     fn stage(&mut self, record: Record) {
@@ -168,7 +168,7 @@ impl Group {
 
 /// What is answered once the group is durable.
 enum Answer {
-    Write(Result<WriteOutcome, Error>, oneshot::Sender<Result<WriteOutcome, Error>>),
+    Write(Result<Revision, Error>, oneshot::Sender<Result<Revision, Error>>),
     Compact(Result<(), Error>, oneshot::Sender<Result<(), Error>>),
 }
 

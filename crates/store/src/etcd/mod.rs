@@ -21,7 +21,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base::{Clock, Random};
 
-use crate::{Change, Entry, Error, Expect, Range, RangeResult, Revision, Store, Turn, WatchStream, WriteOutcome};
+use crate::{Change, Entry, Error, Expect, Range, RangeResult, Reread, Revision, Store, Turn, WatchStream};
 use cluster::Cluster;
 use keys::Keys;
 use lease::Leases;
@@ -57,11 +57,15 @@ impl Store for Etcd {
         self.link.get(key, at).await
     }
 
+    async fn reread(&self, key: &str, known: Revision) -> Result<Reread, Error> {
+        self.link.reread(key, known).await
+    }
+
     async fn range(&self, range: Range, at: Option<Revision>) -> Result<RangeResult, Error> {
         self.link.range(range, at).await
     }
 
-    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<WriteOutcome, Error> {
+    async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<Revision, Error> {
         self.link.write(key, expect, change).await
     }
 

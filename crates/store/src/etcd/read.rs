@@ -7,7 +7,7 @@ use super::keys::{number, revision};
 use super::proto::kv_client::KvClient;
 use super::proto::{RangeRequest, RangeResponse};
 use super::watch;
-use crate::{Entry, Error, Range, RangeResult, Revision};
+use crate::{Entry, Error, Range, RangeResult, Reread, Revision};
 
 /// So many entries come in one answer; longer ranges are read page by page at one revision.
 const PAGE_ENTRIES: usize = 1000;
@@ -21,6 +21,25 @@ impl Link {
         let found = self.page(self.keys.theirs(key), Vec::new(), None, at).await?;
         let answers_for = at.unwrap_or(header(&found));
         Ok((found.kvs.into_iter().next().and_then(|found| self.keys.entry(found)), answers_for))
+    }
+
+    /// See [`crate::Store::reread`].
+    pub async fn reread(&self, key: &str, known: Revision) -> Result<Reread, Error> {
+        let failed = |failure: Failure| failure.error;
+        let newer = number(known.next())?;
+        let request = RangeRequest { key: self.keys.theirs(key), min_mod_revision: newer, ..RangeRequest::default() };
+        let found = self.ask(request).await.map_err(failed)?;
+        // The count is that of the keys, newer or not.
+        let is_there = found.count > 0;
+        Ok(match found.kvs.into_iter().next() {
+            Some(found) => Reread::Other(self.keys.entry(found)),
+            None if !is_there => Reread::Other(None),
+            // A cluster that was put back to an earlier state does not know what is known here.
+            None if revision(found.header.as_ref().map_or(0, |header| header.revision)) < known => {
+                Reread::Other(self.get(key, None).await?.0)
+            }
+            None => Reread::Same,
+        })
     }
 
     /// See [`crate::Store::range`].
@@ -90,7 +109,12 @@ impl Link {
             revision: at.unwrap_or(0),
             // To etcd a limit of 0 is none.
             count_only: limit == Some(0),
+            ..RangeRequest::default()
         };
+        self.ask(request).await
+    }
+
+    async fn ask(&self, request: RangeRequest) -> Result<RangeResponse, Failure> {
         let ask = async |channel| {
             let mut client = KvClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT_BYTES);
             client.range(request.clone()).await

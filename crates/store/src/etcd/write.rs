@@ -14,18 +14,18 @@ use super::proto::{
     Compare, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse,
 };
 use crate::plan::{KEY_LIMIT, at_most};
-use crate::{Change, Error, Expect, Revision, WriteOutcome};
+use crate::{Change, Error, Expect, Revision};
 
 impl Link {
     /// See [`crate::Store::write`].
-    pub async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<WriteOutcome, Error> {
+    pub async fn write(&self, key: &str, expect: Expect, change: Change) -> Result<Revision, Error> {
         at_most("the key", key.len(), KEY_LIMIT)?;
         let key = self.keys.theirs(key);
         let Change::Put { value, ttl } = change else {
-            let delete = DeleteRangeRequest { key: key.clone(), range_end: Vec::new(), prev_kv: true };
+            let delete = DeleteRangeRequest { key: key.clone(), range_end: Vec::new() };
             return self.transact(key, expect, Request::RequestDeleteRange(delete)).await.map_err(Error::from)?;
         };
-        let put = PutRequest { key: key.clone(), value: value.into(), lease: 0, prev_kv: true };
+        let put = PutRequest { key: key.clone(), value: value.into(), lease: 0 };
         let Some(ttl) = ttl else {
             return self.transact(key, expect, Request::RequestPut(put)).await.map_err(Error::from)?;
         };
@@ -39,7 +39,7 @@ impl Link {
         expect: Expect,
         mut put: PutRequest,
         ttl: Duration,
-    ) -> Result<WriteOutcome, Error> {
+    ) -> Result<Revision, Error> {
         put.lease = self.leases.lease(self, ttl).await?;
         match self.transact(key.clone(), expect, Request::RequestPut(put.clone())).await {
             Err(Failure { kind: Kind::NoLease, .. }) => self.leases.forget(put.lease),
@@ -55,16 +55,15 @@ impl Link {
         key: Vec<u8>,
         expect: Expect,
         change: Request,
-    ) -> Result<Result<WriteOutcome, Error>, Failure> {
+    ) -> Result<Result<Revision, Error>, Failure> {
         let compare = compare(&key, expect).map_err(|error| Failure { kind: Kind::Refused, error })?;
         let look = Request::RequestRange(RangeRequest { key, ..RangeRequest::default() });
         let done = self.txn(TxnRequest { compare, success: vec![op(change)], failure: vec![op(look)] }).await?;
         let (succeeded, at) = (done.succeeded, revision(done.header.as_ref().map_or(0, |header| header.revision)));
-        let there = before(done).and_then(|found| self.keys.entry(found));
         Ok(if succeeded {
-            Ok(WriteOutcome { revision: at, previous: there })
+            Ok(at)
         } else {
-            Err(Error::Conflict { current: there })
+            Err(Error::Conflict { current: there(done).and_then(|found| self.keys.entry(found)) })
         })
     }
 
@@ -102,11 +101,10 @@ fn compare(key: &[u8], expect: Expect) -> Result<Vec<Compare>, Error> {
     }])
 }
 
-/// What the key held before a change, or what the comparison found.
-fn before(done: TxnResponse) -> Option<KeyValue> {
+/// What a transaction found that changed nothing.
+fn there(done: TxnResponse) -> Option<KeyValue> {
     match done.responses.into_iter().next()?.response? {
         Response::ResponseRange(found) => found.kvs.into_iter().next(),
-        Response::ResponsePut(put) => put.prev_kv,
-        Response::ResponseDeleteRange(deleted) => deleted.prev_kvs.into_iter().next(),
+        Response::ResponsePut(_) | Response::ResponseDeleteRange(_) => None,
     }
 }

@@ -139,7 +139,7 @@ async fn write_forever(store: &dyn Store, writer: usize, round: &str) {
             Change::put(value(&seed))
         };
         let outcome = store.write(&key, Expect::Any, change).await.unwrap();
-        report(&format!("done {key} {}", outcome.revision));
+        report(&format!("done {key} {}", outcome));
     }
 }
 

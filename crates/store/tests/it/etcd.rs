@@ -12,7 +12,7 @@ use crate::engines::{next, show};
 use crate::members::Members;
 
 async fn put(store: &dyn Store, key: &str, value: impl Into<Vec<u8>>) -> Revision {
-    store.write(key, Expect::Any, Change::put(value.into())).await.unwrap().revision
+    store.write(key, Expect::Any, Change::put(value.into())).await.unwrap()
 }
 
 #[tokio::test]

@@ -89,9 +89,9 @@ async fn write_until(
         }
         let (key, value) = (format!("/{writer}/{}", n % 10), format!("{writer}-{n}"));
         match store.write(&key, Expect::Any, Change::put(value.clone())).await {
-            Ok(outcome) => {
-                let before = account.lock().acknowledged.insert(outcome.revision.0, (key, value));
-                assert_eq!(before, None, "two writes at revision {}", outcome.revision);
+            Ok(revision) => {
+                let before = account.lock().acknowledged.insert(revision.0, (key, value));
+                assert_eq!(before, None, "two writes at revision {}", revision);
                 done.send_modify(|done| *done += 1);
             }
             Err(Error::Unavailable { .. } | Error::TimedOut { .. }) => {

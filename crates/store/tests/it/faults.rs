@@ -17,7 +17,7 @@ fn open(disk: &SimDisk) -> Result<Arc<dyn Store>, Error> {
 }
 
 async fn put(store: &dyn Store, key: &str, value: &str) -> Result<Revision, Error> {
-    Ok(store.write(key, Expect::Any, Change::put(value.to_owned())).await?.revision)
+    store.write(key, Expect::Any, Change::put(value.to_owned())).await
 }
 
 async fn keys(store: &dyn Store) -> Vec<String> {
@@ -174,7 +174,7 @@ async fn work_until_power_loss(store: &Arc<dyn Store>, ledger: &mut Ledger, rand
         );
         for ((key, _), answer) in writes.iter().zip(answers.await) {
             match answer {
-                Ok(outcome) => ledger.acknowledged(key, outcome.revision),
+                Ok(revision) => ledger.acknowledged(key, revision),
                 Err(Error::Failed { .. }) => return,
                 Err(other) => panic!("{other}"),
             }

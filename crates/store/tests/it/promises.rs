@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use expect_test::expect;
-use store::{Change, Error, Expect, Range, Revision, Store, Turn};
+use store::{Change, Error, Expect, Range, Reread, Revision, Store, Turn};
 
 use crate::engines::{Engine, next, on_all, on_own, show};
 
 async fn put(store: &dyn Store, key: &str, value: &'static str) -> Revision {
-    store.write(key, Expect::Any, Change::put(value)).await.unwrap().revision
+    store.write(key, Expect::Any, Change::put(value)).await.unwrap()
 }
 
 async fn delete(store: &dyn Store, key: &str) -> Revision {
-    store.write(key, Expect::Any, Change::Delete).await.unwrap().revision
+    store.write(key, Expect::Any, Change::Delete).await.unwrap()
 }
 
 async fn list(store: &dyn Store, range: Range, at: Option<Revision>) -> String {
@@ -45,26 +45,46 @@ async fn revisions_count_changes() {
 }
 
 #[tokio::test]
-async fn a_write_tells_what_was_there() {
+async fn who_has_the_entry_is_not_sent_it_again() {
+    on_all(async |store| {
+        let first = put(&*store, "/a", "1").await;
+        put(&*store, "/ab", "next to it").await;
+        assert_eq!(store.reread("/a", first).await.unwrap(), Reread::Same);
+        let second = put(&*store, "/a", "2").await;
+        let Reread::Other(Some(entry)) = store.reread("/a", first).await.unwrap() else { panic!("it has changed") };
+        assert_eq!((entry.value, entry.revision), (Bytes::from("2"), second));
+        assert_eq!(store.reread("/a", second).await.unwrap(), Reread::Same);
+        // From before a backup was put back: nothing is known of such a revision.
+        let other = store.reread("/a", Revision(second.0 + 100)).await.unwrap();
+        assert!(matches!(other, Reread::Other(Some(entry)) if entry.revision == second));
+        delete(&*store, "/a").await;
+        assert_eq!(store.reread("/a", second).await.unwrap(), Reread::Other(None));
+        let third = put(&*store, "/a", "3").await;
+        let other = store.reread("/a", second).await.unwrap();
+        assert!(matches!(other, Reread::Other(Some(entry)) if entry.revision == third));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_that_does_not_fit_tells_what_is_there() {
     on_all(async |store| {
         let first = store.write("/a", Expect::Absent, Change::put("1")).await.unwrap();
-        assert_eq!(first.previous, None);
-        let second = store.write("/a", Expect::Revision(first.revision), Change::put("2")).await.unwrap();
-        assert_eq!(second.previous.unwrap().value, "1");
+        let second = store.write("/a", Expect::Revision(first), Change::put("2")).await.unwrap();
         let conflicts = [
             (Expect::Absent, Change::put("3")),
-            (Expect::Revision(first.revision), Change::put("3")),
-            (Expect::Revision(first.revision), Change::Delete),
+            (Expect::Revision(first), Change::put("3")),
+            (Expect::Revision(first), Change::Delete),
         ];
         for (expect, change) in conflicts {
             let Err(Error::Conflict { current: Some(current) }) = store.write("/a", expect, change).await else {
                 panic!("{expect:?} does not hold")
             };
-            assert_eq!((current.value, current.revision), (Bytes::from("2"), second.revision));
+            assert_eq!((current.value, current.revision), (Bytes::from("2"), second));
         }
-        let missing = store.write("/b", Expect::Revision(first.revision), Change::Delete).await;
+        let missing = store.write("/b", Expect::Revision(first), Change::Delete).await;
         assert!(matches!(missing, Err(Error::Conflict { current: None })));
-        assert_eq!(store.revision().await.unwrap(), second.revision, "conflicts take no revision");
+        assert_eq!(store.revision().await.unwrap(), second, "conflicts take no revision");
     })
     .await;
 }
