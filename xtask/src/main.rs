@@ -13,6 +13,7 @@ mod install;
 mod leftovers;
 mod shell;
 mod sim;
+mod stock;
 mod test;
 mod tidy;
 mod up;
@@ -39,6 +40,8 @@ enum Command {
     Images,
     /// Run the simulation over many seeds.
     Sim(sim::Arguments),
+    /// Run a stock kube-apiserver beside ours on one etcd.
+    Stock(stock::Arguments),
     /// Measure the release build beside its budgets (root, for the node's part).
     Bench(bench::Arguments),
     /// Write the field table from data about the API.
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Images => images::build().map(|all| all.iter().for_each(|path| println!("{}", path.display()))),
         Command::Sim(arguments) => sim::run(&arguments),
+        Command::Stock(arguments) => stock::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Codegen(arguments) => codegen::run(&arguments),
         Command::Tidy => tidy::run(),

@@ -8,3 +8,4 @@ mod reflector;
 mod server;
 mod shared_etcd;
 mod shared_services;
+mod stock;

@@ -31,9 +31,20 @@ impl Server {
 
     /// `kill -9`, and the same server again.
     pub fn kill_and_start(&mut self) {
+        self.kill();
+        self.process = launch(&self.data_dir, &self.log, &self.flags);
+    }
+
+    /// `kill -9`, and the same server again after what happens `meanwhile`.
+    pub async fn kill_and_start_after(&mut self, meanwhile: impl Future<Output = ()>) {
+        self.kill();
+        meanwhile.await;
+        self.process = launch(&self.data_dir, &self.log, &self.flags);
+    }
+
+    fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        self.process = launch(&self.data_dir, &self.log, &self.flags);
     }
 
     /// The admin's kubeconfig, once the server has written it.

@@ -17,7 +17,7 @@ use crate::members::Members;
 use crate::server::Server;
 
 const NAMESPACE: &str = "default";
-const COUNTERS: [&str; 3] = ["counter-0", "counter-1", "counter-2"];
+pub const COUNTERS: [&str; 3] = ["counter-0", "counter-1", "counter-2"];
 
 /// So many writes must succeed while a member is dead, and after it came back.
 const WRITES: usize = 40;
@@ -78,7 +78,8 @@ async fn more_writes(progress: &mut watch::Receiver<usize>) {
     progress.wait_for(|done| *done >= goal).await.unwrap();
 }
 
-fn counter(name: &str, count: u64, resource_version: Option<String>) -> ConfigMap {
+/// A count.
+pub fn counter(name: &str, count: u64, resource_version: Option<String>) -> ConfigMap {
     ConfigMap {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
@@ -96,7 +97,7 @@ fn count_of(counter: &ConfigMap) -> u64 {
 }
 
 /// Counts up by one a write, through both servers in turn, until the stop; gives the last count.
-async fn count(
+pub async fn count(
     servers: [Client; 2],
     name: &'static str,
     done: Arc<watch::Sender<usize>>,
@@ -141,7 +142,7 @@ fn is_outage(error: &ApiError) -> bool {
 }
 
 /// Watches from before the first write up to the counts that are told at last; every count must come, once and in order.
-async fn follow(server: Client, mut end: watch::Receiver<BTreeMap<String, u64>>) {
+pub async fn follow(server: Client, mut end: watch::Receiver<BTreeMap<String, u64>>) {
     let api = server.api::<ConfigMap>();
     let listed = api.list(NAMESPACE, &ListOptions::default()).await.unwrap();
     let mut seen: BTreeMap<String, u64> = listed.items.iter().filter_map(named).collect();
