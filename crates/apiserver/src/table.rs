@@ -51,7 +51,12 @@ pub fn of(kind: &Kind, objects: &[Value], metadata: Value, include: Include, now
 /// The rows alone.
 #[must_use]
 pub fn rows(kind: &Kind, objects: &[Value], include: Include, now: Timestamp) -> Vec<Value> {
-    objects.iter().map(|object| row(kind, object, include, now)).collect()
+    let mut objects: Vec<&Value> = objects.iter().collect();
+    if (kind.group, kind.kind) == ("flowcontrol.apiserver.k8s.io", "FlowSchema") {
+        // In the order in which requests are matched.
+        objects.sort_by_key(|schema| (schema.int_at(&["spec", "matchingPrecedence"]), meta::name(schema).to_owned()));
+    }
+    objects.into_iter().map(|object| row(kind, object, include, now)).collect()
 }
 
 fn row(kind: &Kind, object: &Value, include: Include, now: Timestamp) -> Value {

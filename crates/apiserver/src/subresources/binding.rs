@@ -45,6 +45,9 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
         return Err(Status::unknown(aggregate(&errors)));
     }
     access::validate(server, call, &write, &mut binding).await?;
+    if meta::name(&binding).is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
     let pods = kinds::lookup("", "v1", "pods").ok_or_else(Status::no_such_resource)?;
     bind(server, pods, &call.info.namespace, meta::name(&binding), &binding, options.dry_run).await?;
     let done = Status { code: StatusCode::CREATED.as_u16(), ..Status::success(None) };

@@ -81,7 +81,10 @@ fn with_slash(call: &Call) -> Reply {
 }
 
 async fn target(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Result<Target, Status> {
-    let (scheme, name, port) = split(&call.info.name);
+    let (scheme, name, port) = split(&call.info.name).ok_or_else(|| {
+        let id = machinery::field::quote(&call.info.name);
+        Status::bad_request(format!("invalid {} request {id}", kind.singular()))
+    })?;
     let objects = Objects::new(server, kind);
     if kind.plural == "nodes" {
         let mut target = Target::of(server, name).await?;
@@ -98,11 +101,12 @@ async fn target(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Resul
 }
 
 /// `https:name:port`, `name:port` or `name`.
-fn split(text: &str) -> (&str, &str, &str) {
+fn split(text: &str) -> Option<(&str, &str, &str)> {
     match text.split(':').collect::<Vec<_>>().as_slice() {
-        [scheme, name, port] => (scheme, name, port),
-        [name, port] => ("", name, port),
-        _ => ("", text, ""),
+        [scheme @ ("" | "http" | "https"), name, port] => Some((scheme, name, port)),
+        [name, port] => Some(("", name, port)),
+        [name] => Some(("", name, "")),
+        _ => None,
     }
 }
 
@@ -134,7 +138,10 @@ async fn endpoint(server: &Arc<Server>, service: &Value, wanted: &str) -> Result
         [only] if wanted.is_empty() => Some(only),
         all => all.iter().find(is_wanted),
     };
-    let port_name = port.ok_or_else(none)?.str_at(&["name"]).unwrap_or_default().to_owned();
+    let numbered = wanted.parse::<i64>().ok().filter(|_| port.is_none());
+    let unknown = numbered
+        .map(|port| Status::service_unavailable(format!("no service port {port} found for service \"{name}\"")));
+    let port_name = port.ok_or_else(|| unknown.unwrap_or_else(none))?.str_at(&["name"]).unwrap_or_default().to_owned();
     let slices = kinds::lookup("discovery.k8s.io", "v1", "endpointslices").and_then(|kind| server.cacher.of(kind));
     let items = slices.ok_or_else(none)?.snapshot(&Selection::all(namespace)).items;
     let slices = items.iter().map(|item| item.value()).filter(|slice| meta::label(slice, SERVICE_LABEL) == Some(name));
@@ -171,8 +178,10 @@ mod tests {
 
     #[test]
     fn names() {
-        assert_eq!(split("https:x:1"), ("https", "x", "1"));
-        assert_eq!(split("x:web"), ("", "x", "web"));
-        assert_eq!(split("x"), ("", "x", ""));
+        assert_eq!(split("https:x:1"), Some(("https", "x", "1")));
+        assert_eq!(split("x:web"), Some(("", "x", "web")));
+        assert_eq!(split("x"), Some(("", "x", "")));
+        assert_eq!(split("ftp:x:1"), None);
+        assert_eq!(split("a:b:c:d"), None);
     }
 }

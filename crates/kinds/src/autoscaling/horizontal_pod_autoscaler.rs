@@ -53,7 +53,7 @@ pub static V1_KIND: Kind = Kind {
     schema: "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler",
     subresources: KIND.subresources,
     columns: KIND.columns,
-    row: |autoscaler, now| row(&convert::stored(autoscaler), now),
+    row: |autoscaler, now| row(&as_written(autoscaler), now),
     stored_as: Some(Conversion { kind: &KIND, to_stored: convert::to_stored, from_stored: convert::from_stored }),
     default: convert::default,
     validate: |autoscaler| check::check(&convert::stored(autoscaler), None),
@@ -73,6 +73,17 @@ fn row(autoscaler: &Value, now: Timestamp) -> Vec<Value> {
         int(autoscaler, &["status", "currentReplicas"]),
         age(autoscaler, now),
     ]
+}
+
+/// The newer form of an older one as it mostly was when it was written: with the CPU, which the older one has apart,
+/// before other metrics.
+fn as_written(older: &Value) -> Value {
+    let mut autoscaler = convert::stored(older);
+    let has_cpu = older.int_at(&["spec", "targetCPUUtilizationPercentage"]).is_some();
+    if let Some(metrics) = autoscaler.at_mut(&["spec", "metrics"]).and_then(Value::as_array_mut).filter(|_| has_cpu) {
+        metrics.rotate_right(1);
+    }
+    autoscaler
 }
 
 fn targets(autoscaler: &Value) -> String {
@@ -104,8 +115,7 @@ fn target(metric: &Value, current: Option<&Value>) -> String {
             (have, format!("{percent}%"))
         }
         (None, Some((f, amount))) => {
-            let average =
-                if f == "averageValue" && field != "resource" && field != "containerResource" { " (avg)" } else { "" };
+            let average = if f == "averageValue" && matches!(field, "object" | "external") { " (avg)" } else { "" };
             (current.and_then(|c| c.str_at(&[f])).map(ToOwned::to_owned), format!("{amount}{average}"))
         }
         (None, None) => (None, "<auto>".to_owned()),

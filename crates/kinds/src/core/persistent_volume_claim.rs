@@ -71,7 +71,7 @@ fn row(claim: &Value, now: Timestamp) -> Vec<Value> {
     let bound = claim.str_at(&["spec", "volumeName"]).is_some_and(|name| !name.is_empty());
     let (capacity, modes) = if bound {
         let modes = short_modes(claim.items_at(&["status", "accessModes"]));
-        (str(claim, &["status", "capacity", "storage"]), modes)
+        (str_or(claim, &["status", "capacity", "storage"], "0"), modes)
     } else {
         ("".into(), String::new())
     };

@@ -16,8 +16,6 @@ const BAD_SEQUENCES: [&str; 5] = ["//", "/./", "/../", "%2f", "%2F"];
 const BAD_SUFFIXES: [&str; 2] = ["/..", "/."];
 /// So many hosts are shown in a cell.
 const SHOWN_HOSTS: usize = 3;
-/// An address cell is cut to this many bytes.
-const ADDRESS_WIDTH_BYTES: usize = 16;
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -90,11 +88,7 @@ fn addresses(ingress: &Value) -> String {
         .collect();
     all.sort_unstable();
     all.dedup();
-    let joined = all.join(",");
-    match joined.get(..ADDRESS_WIDTH_BYTES - 3) {
-        Some(start) if joined.len() > ADDRESS_WIDTH_BYTES => format!("{start}..."),
-        _ => joined,
-    }
+    all.join(",")
 }
 
 fn spec(ingress: &Value) -> Errors {

@@ -6,7 +6,7 @@ use machinery::{Value, meta, names};
 
 use crate::kind::{BASE, Kind, NameRule};
 use crate::strategy::immutable;
-use crate::table::{Describe, NAME, text};
+use crate::table::{Describe, NAME, age, text};
 use crate::validate::address::strict_ip_messages;
 use crate::validate::text as check_text;
 
@@ -30,7 +30,8 @@ pub static KIND: Kind = Kind {
     ..BASE
 };
 
-fn row(address: &Value, _: Timestamp) -> Vec<Value> {
+/// A cell more than there are columns: upstream's rows have the age, too.
+fn row(address: &Value, now: Timestamp) -> Vec<Value> {
     let parent = address.at(&["spec", "parentRef"]).filter(|parent| !parent.is_null()).map(|parent| {
         let part = |field: &str| parent.str_at(&[field]).unwrap_or_default();
         let resource = match part("group") {
@@ -40,7 +41,7 @@ fn row(address: &Value, _: Timestamp) -> Vec<Value> {
         let places = [resource.as_str(), part("namespace"), part("name")];
         places.iter().filter(|place| !place.is_empty()).copied().collect::<Vec<_>>().join("/")
     });
-    vec![meta::name(address).into(), parent.unwrap_or_else(|| "<none>".to_owned()).into()]
+    vec![meta::name(address).into(), parent.unwrap_or_else(|| "<none>".to_owned()).into(), age(address, now)]
 }
 
 fn validate(address: &Value) -> Errors {

@@ -20,7 +20,7 @@ pub static KIND: Kind = Kind {
     namespaced: false,
     storage: "runtimeclasses",
     schema: CLASS,
-    columns: &[NAME, text("Handler", Describe::Field(CLASS, "handler")), AGE],
+    columns: &[NAME, text("Handler", Describe::Text("")), AGE],
     row,
     writes: Writes { create_on_update: true, unconditional: false },
     metadata: MetadataChecks::BOTH,

@@ -8,6 +8,7 @@ use crate::kind::{BASE, Kind, MetadataChecks};
 use crate::table::{AGE, Describe, NAME, age, str, text};
 
 const CLASS: &str = "io.k8s.api.storage.v1.VolumeAttributesClass";
+const IS_DEFAULT: &str = "volumeattributesclass.alpha.kubernetes.io/is-default-class";
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -19,7 +20,7 @@ pub static KIND: Kind = Kind {
     storage: "volumeattributesclasses",
     schema: CLASS,
     columns: &[NAME, text("DriverName", Describe::Field(CLASS, "driverName")), AGE],
-    row: |class, now| vec![meta::name(class).into(), str(class, &["driverName"]), age(class, now)],
+    row: |class, now| vec![shown_name(class).into(), str(class, &["driverName"]), age(class, now)],
     metadata: MetadataChecks::BOTH,
     validate,
     validate_update: |new, old| {
@@ -34,6 +35,12 @@ pub static KIND: Kind = Kind {
     },
     ..BASE
 };
+
+/// The name, and whether claims without a class get this one.
+fn shown_name(class: &Value) -> String {
+    let is_default = meta::annotation(class, IS_DEFAULT) == Some("true");
+    format!("{}{}", meta::name(class), if is_default { " (default)" } else { "" })
+}
 
 fn validate(class: &Value) -> Errors {
     let mut errors = provisioner(class.str_at(&["driverName"]).unwrap_or_default(), &Path::new("driverName"));
