@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use apiserver::access::Settings;
 use apiserver::authentication::service_account::Tokens;
-use apiserver::authentication::{ClientCertificates, SigningKey, TokenFile};
+use apiserver::authentication::{ClientCertificates, SigningKey, TokenCounts, TokenFile};
 use apiserver::authorization::Mode;
 use apiserver::certificates::Authority;
 use apiserver::{ApiServer, Options, User};
@@ -131,7 +131,7 @@ fn settings(clock: &Clock) -> Settings {
         modes: vec![Mode::Node, Mode::Rbac],
         certificates: ClientCertificates::new([root]).expect("one root"),
         token_file: TokenFile::default(),
-        tokens: Tokens { audiences: issuers.clone(), issuers, signing, verifying },
+        tokens: Tokens { audiences: issuers.clone(), issuers, signing, verifying, counts: TokenCounts::default() },
         anonymous: true,
         bootstrap_tokens: false,
         plugins: apiserver::admission::Plugins::default(),

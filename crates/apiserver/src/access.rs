@@ -69,10 +69,12 @@ impl Access {
         Self { authenticator, authorizer, random, plugins: settings.plugins }
     }
 
-    /// What is counted of certificates and of admission.
+    /// What is counted of certificates, tokens and admission.
     #[must_use]
-    pub fn registries(&self) -> [Registry; 2] {
-        [self.authenticator.certificates.registry(), self.plugins.registry()]
+    pub fn registries(&self) -> [Registry; 4] {
+        let [timings, pod_security] = self.plugins.registries();
+        let authenticator = &self.authenticator;
+        [authenticator.certificates.registry(), authenticator.tokens.counts.registry.clone(), timings, pod_security]
     }
 
     /// Whether an admission plugin has not been left out.

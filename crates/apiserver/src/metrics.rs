@@ -28,6 +28,9 @@ pub(crate) const DURATIONS: [f64; 23] = [
     45.0, 60.0,
 ];
 
+/// What upstream calls its first store; there is no second one here.
+const STORE: &str = "etcd-0";
+
 /// The counters.
 #[derive(Debug)]
 pub struct Metrics {
@@ -38,6 +41,7 @@ pub struct Metrics {
     pub tls_failures: Arc<Counter>,
     in_flight: Gauges,
     in_queue: Gauges,
+    storage_size: Gauges,
     checks: Registry,
     check: Gauges,
     check_results: Counters,
@@ -58,6 +62,10 @@ impl Metrics {
             in_queue: all.gauges(
                 alpha("apiserver_current_inqueue_requests", "Requests that wait for a seat."),
                 &["request_kind"],
+            ),
+            storage_size: all.gauges(
+                stable("apiserver_storage_size_bytes", "How large the store's files are."),
+                &["storage_cluster_id"],
             ),
             check: checks.gauges(stable("kubernetes_healthcheck", "Whether a health check passes."), &["name", "type"]),
             check_results: checks.counters(
@@ -121,6 +129,15 @@ impl Metrics {
         base::metrics::with_process(families, machinery::release::build_info())
     }
 
+    /// Asks the store how large it is.
+    async fn look_at_store(&self, server: &Server) {
+        let size = self.storage_size.with(&[STORE]);
+        match server.store.size_bytes().await {
+            Some(bytes) => size.set_count(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            None => size.clear(),
+        }
+    }
+
     /// Counts begin anew.
     pub fn reset(&self, server: &Server) {
         self.registry.reset();
@@ -159,7 +176,10 @@ impl Default for Metrics {
 pub async fn serve(server: &Server, call: &Call, of_health: bool) -> Reply {
     let metrics = &server.metrics;
     match (call.parts.method == Method::DELETE, of_health) {
-        (false, false) => exposed(metrics.families(server), call),
+        (false, false) => {
+            metrics.look_at_store(server).await;
+            exposed(metrics.families(server), call)
+        }
         (false, true) => exposed(metrics.health(server).await, call),
         (true, false) => {
             metrics.reset(server);

@@ -130,7 +130,7 @@ impl Server {
     /// What the parts count.
     #[must_use]
     pub fn registries(&self) -> Vec<Registry> {
-        let [certificates, admission] = self.access.registries();
-        vec![self.flow.registry(), self.cacher.registry(), self.allocator.registry(), certificates, admission]
+        let parts = [self.flow.registry(), self.cacher.registry(), self.allocator.registry()];
+        parts.into_iter().chain(self.access.registries()).collect()
     }
 }

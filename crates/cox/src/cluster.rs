@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use apiserver::access::Settings;
 use apiserver::authentication::service_account::Tokens;
-use apiserver::authentication::{ClientCertificates, TokenFile};
+use apiserver::authentication::{ClientCertificates, TokenCounts, TokenFile};
 use apiserver::authorization::Mode;
 use apiserver::certificates::{Certificates, Profile, Supplied, serving_names};
 use apiserver::kubelet_tls::client_tls;
@@ -188,7 +188,13 @@ fn access(
     };
     let (signing, verifying) = certificates.token_keys()?;
     let Some(issuer) = configuration.issuers.first() else { bail!("--service-account-issuer needs a value") };
-    let tokens = Tokens { issuers: configuration.issuers.clone(), audiences: vec![issuer.clone()], signing, verifying };
+    let tokens = Tokens {
+        issuers: configuration.issuers.clone(),
+        audiences: vec![issuer.clone()],
+        signing,
+        verifying,
+        counts: TokenCounts::default(),
+    };
     let verifier = clients.listener();
     let modes = configuration.modes.clone();
     Ok((

@@ -106,6 +106,7 @@ impl Pods {
     }
 
     fn forget(&mut self, uid: &str) {
+        crate::probe::metrics::forget(uid);
         self.workers.remove(uid);
         self.owners.retain(|_, owner| owner != uid);
     }

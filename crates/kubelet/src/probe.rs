@@ -2,6 +2,7 @@
 
 mod grpc;
 pub(crate) mod http;
+pub(crate) mod metrics;
 mod tcp;
 mod tracker;
 
@@ -180,6 +181,7 @@ impl Task {
             Tracker::new(self.probe.success_threshold.unwrap_or(1), self.probe.failure_threshold.unwrap_or(3));
         loop {
             let result = self.probe().await;
+            metrics::probed(&self.pod, &self.container.name, self.kind.as_str(), &result);
             if let Err(failure) = &result {
                 self.tell(failure);
             }

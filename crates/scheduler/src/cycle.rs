@@ -57,20 +57,51 @@ pub struct Cycle<'a> {
 /// moved on.
 #[must_use]
 pub fn schedule(profile: &Profile, snapshot: &Snapshot, pod: &PodInfo, start: &mut usize, random: &Random) -> Verdict {
+    schedule_observed(profile, snapshot, pod, start, random, &mut |_, _| {})
+}
+
+/// A part of the search, as plugins and metrics know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// Plugins look at the pod.
+    PreFilter,
+    /// Plugins say which nodes fit.
+    Filter,
+    /// Plugins say which node is best.
+    Score,
+}
+
+/// Like [`schedule`]; `passed` is told of each part of the search that is done, and whether it went well.
+#[must_use]
+pub fn schedule_observed(
+    profile: &Profile,
+    snapshot: &Snapshot,
+    pod: &PodInfo,
+    start: &mut usize,
+    random: &Random,
+    passed: &mut dyn FnMut(Point, bool),
+) -> Verdict {
     let mut cycle = Cycle::new(profile, snapshot, pod);
     let mut diagnosis = Diagnosis::of(snapshot.len());
     if snapshot.is_empty() {
         return Verdict::Unschedulable(diagnosis);
     }
-    if let Err((plugin, rejection)) = cycle.prepare() {
+    let prepared = cycle.prepare();
+    passed(Point::PreFilter, prepared.is_ok());
+    if let Err((plugin, rejection)) = prepared {
         diagnosis.refuse(plugin, rejection);
         return Verdict::Unschedulable(diagnosis);
     }
     let (evaluated, feasible) = cycle.find(start, &mut diagnosis);
+    passed(Point::Filter, !feasible.is_empty());
     let best = match feasible.as_slice() {
         [] => return Verdict::Unschedulable(diagnosis),
         [only] => only,
-        many => cycle.best(many, random),
+        many => {
+            let best = cycle.best(many, random);
+            passed(Point::Score, true);
+            best
+        }
     };
     // The filter said yes, so this cannot fail but where the plugin is off.
     let volumes = plugins::find("VolumeBinding").filter(|plugin| cycle.asks(plugin));

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use base::metrics::{Counter, Counters, Gauges, Histogram, Histograms, Registry, alpha, beta, exponential, stable};
 
+use crate::cycle::Point;
+
 /// Attempts are told apart up to this many.
 const ATTEMPTS_LIMIT: u32 = 15;
 
@@ -15,6 +17,7 @@ pub struct Metrics {
     attempts: Counters,
     attempt_seconds: Histograms,
     algorithm_seconds: Arc<Histogram>,
+    point_seconds: Histograms,
     sli_seconds: Histograms,
     attempts_of_pod: Arc<Histogram>,
     preemptions: Arc<Counter>,
@@ -70,6 +73,11 @@ impl Metrics {
                 alpha("scheduler_scheduling_algorithm_duration_seconds", "Time of a decision."),
                 &exponential(0.001, 2.0, 15),
             ),
+            point_seconds: all.histograms(
+                stable("scheduler_framework_extension_point_duration_seconds", "Time of a part of a decision."),
+                &["extension_point", "status", "profile"],
+                &exponential(0.0001, 2.0, 12),
+            ),
             sli_seconds: all.histograms(
                 beta("scheduler_pod_scheduling_sli_duration_seconds", "Time from a pod's first attempt to its node."),
                 &["attempts"],
@@ -104,6 +112,17 @@ impl Metrics {
     /// A decision was made.
     pub fn decided(&self, took: Duration) {
         self.algorithm_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A part of a decision was made.
+    pub fn passed(&self, point: Point, success: bool, profile: &str, took: Duration) {
+        let point = match point {
+            Point::PreFilter => "PreFilter",
+            Point::Filter => "Filter",
+            Point::Score => "Score",
+        };
+        let status = if success { "Success" } else { "Unschedulable" };
+        self.point_seconds.with(&[point, status, profile]).took(took);
     }
 
     /// An attempt ended.

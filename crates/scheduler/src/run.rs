@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::change::Change;
 use crate::config::{Profile, Settings};
-use crate::cycle::{Verdict, schedule};
+use crate::cycle::{Point, Verdict, schedule_observed};
 use crate::diagnosis::Diagnosis;
 use crate::health::Health;
 use crate::metrics::{Ended, Metrics};
@@ -255,7 +255,14 @@ impl Scheduler {
             self.snapshot.watch_term(&like);
         }
         let profile = &self.settings.profiles[number];
-        let verdict = schedule(profile, &self.snapshot, pod, &mut self.start, &self.context.random);
+        let (clock, metrics, name) = (&self.context.clock, &self.metrics, profile.scheduler_name.as_str());
+        let mut last = clock.instant();
+        let mut passed = |point: Point, success| {
+            let now = clock.instant();
+            metrics.passed(point, success, name, now - std::mem::replace(&mut last, now));
+        };
+        let random = &self.context.random;
+        let verdict = schedule_observed(profile, &self.snapshot, pod, &mut self.start, random, &mut passed);
         self.metrics.decided(self.context.clock.instant() - began);
         match verdict {
             Verdict::Node(placement) => self.bind(number, attempt, placement, began, sender, sources),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apiserver::access::Settings;
 use apiserver::authentication::service_account::Tokens;
-use apiserver::authentication::{ClientCertificates, SigningKey, TokenFile};
+use apiserver::authentication::{ClientCertificates, SigningKey, TokenCounts, TokenFile};
 use apiserver::authorization::Mode;
 use apiserver::certificates::Authority;
 use apiserver::{ApiServer, Options, User, bootstrap};
@@ -249,7 +249,7 @@ fn settings(now: Timestamp) -> Result<Settings, String> {
         modes: vec![Mode::Node, Mode::Rbac],
         certificates: ClientCertificates::new([root]).map_err(|error| error.to_string())?,
         token_file: TokenFile::default(),
-        tokens: Tokens { audiences: issuers.clone(), issuers, signing, verifying },
+        tokens: Tokens { audiences: issuers.clone(), issuers, signing, verifying, counts: TokenCounts::default() },
         anonymous: true,
         bootstrap_tokens: false,
         plugins: apiserver::admission::Plugins::default(),

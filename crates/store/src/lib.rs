@@ -104,6 +104,11 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Closed`].
     async fn revision(&self) -> Result<Revision, Error>;
 
+    /// How much room is taken where the entries are kept, if there is such a place and it can be asked now.
+    async fn size_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Finishes the writes under way, ends the watches and lets go of the disk; everything answers
     /// [`Error::Closed`] afterwards.
     async fn close(&self);

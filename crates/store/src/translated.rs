@@ -88,6 +88,10 @@ impl Store for Translated {
         self.store.compact_in_turn(last).await
     }
 
+    async fn size_bytes(&self) -> Option<u64> {
+        self.store.size_bytes().await
+    }
+
     async fn revision(&self) -> Result<Revision, Error> {
         self.store.revision().await
     }

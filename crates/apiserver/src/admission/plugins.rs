@@ -49,8 +49,8 @@ impl Plugins {
 
     /// What is counted of them.
     #[must_use]
-    pub fn registry(&self) -> Registry {
-        self.timings.registry.clone()
+    pub fn registries(&self) -> [Registry; 2] {
+        [self.timings.registry.clone(), self.pod_security.counts.registry.clone()]
     }
 
     /// The default ones with those of `enable` and without those of `disable`.

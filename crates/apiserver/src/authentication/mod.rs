@@ -5,6 +5,7 @@ pub mod discovery;
 mod impersonation;
 mod jwt;
 mod legacy_token;
+mod metrics;
 pub mod review;
 pub mod service_account;
 mod token_file;
@@ -21,6 +22,7 @@ use rustls_pki_types::CertificateDer;
 
 pub use impersonation::{Refusal, impersonate};
 pub use jwt::{KeyError, SigningKey, VerifyingKey};
+pub use metrics::Counts as TokenCounts;
 pub use token_file::{TokenFile, TokenFileError};
 pub use x509::{BadRoots, ClientCertificates};
 
@@ -167,6 +169,7 @@ mod tests {
                 audiences: us,
                 verifying: vec![signing.public().clone()],
                 signing,
+                counts: TokenCounts::default(),
             }),
             bootstrap_tokens: true,
             objects: Arc::new(Objects::default()),

@@ -6,6 +6,7 @@ use machinery::{Value, meta, value};
 
 use super::jwt::{self, SigningKey, VerifyingKey};
 use super::legacy_token;
+use super::metrics::Counts;
 use crate::User;
 use crate::admission::Lister;
 
@@ -25,6 +26,8 @@ pub struct Tokens {
     pub signing: SigningKey,
     /// Keys whose tokens count, the signing key's public half among them.
     pub verifying: Vec<VerifyingKey>,
+    /// What is counted of them.
+    pub counts: Counts,
 }
 
 /// What a token may be bound to, by name and UID.
@@ -136,6 +139,7 @@ impl Tokens {
             return Err(format!("token audiences {:?} is invalid for the target audiences {wanted:?}", self.audiences));
         }
         let user = legacy_token::user(token, claims, now, objects)?;
+        self.counts.legacy.inc();
         Ok(Accepted { user, audiences })
     }
 
@@ -159,6 +163,8 @@ impl Tokens {
         }
         check_times(claims, now)?;
         let user = check_objects(claims, now, objects)?;
+        let is_stale = claims.int_at(&["kubernetes.io", "warnafter"]).is_some_and(|after| after < now.as_second());
+        if is_stale { &self.counts.stale } else { &self.counts.valid }.inc();
         Ok(Accepted { user, audiences })
     }
 }
@@ -295,7 +301,13 @@ mod tests {
         let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
         let signing = SigningKey::from_pem(pem.as_bytes()).unwrap();
         let verifying = vec![signing.public().clone()];
-        Tokens { issuers: vec!["https://us".into()], audiences: vec!["https://us".into()], signing, verifying }
+        Tokens {
+            issuers: vec!["https://us".into()],
+            audiences: vec!["https://us".into()],
+            signing,
+            verifying,
+            counts: Counts::default(),
+        }
     }
 
     fn objects() -> Objects {

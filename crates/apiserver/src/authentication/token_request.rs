@@ -186,7 +186,13 @@ mod tests {
         let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
         let signing = SigningKey::from_pem(pem.as_bytes()).unwrap();
         let us = vec!["https://us".to_owned()];
-        let tokens = Tokens { issuers: us.clone(), audiences: us, verifying: vec![signing.public().clone()], signing };
+        let tokens = Tokens {
+            issuers: us.clone(),
+            audiences: us,
+            verifying: vec![signing.public().clone()],
+            signing,
+            counts: crate::authentication::TokenCounts::default(),
+        };
         let objects = Objects::default()
             .with("", "serviceaccounts", value!({"metadata": {"namespace": "a", "name": "default", "uid": "u1"}}))
             .with("", "pods", value!({"metadata": {"namespace": "a", "name": "p", "uid": "u2"}, "spec": {"serviceAccountName": "default", "nodeName": "n"}}))

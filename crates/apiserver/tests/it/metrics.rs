@@ -25,7 +25,7 @@ kube_apiserver_nodeport_allocator_allocation_errors_total counter scope
 kube_apiserver_nodeport_allocator_allocation_total counter scope
 ";
 
-const STABLE: [&str; 11] = [
+const STABLE: [&str; 12] = [
     "apiserver_admission_controller_admission_duration_seconds",
     "apiserver_admission_step_admission_duration_seconds",
     "apiserver_current_inflight_requests",
@@ -35,6 +35,7 @@ const STABLE: [&str; 11] = [
     "apiserver_requested_deprecated_apis",
     "apiserver_response_sizes",
     "apiserver_storage_objects",
+    "apiserver_storage_size_bytes",
     "kubernetes_healthcheck",
     "kubernetes_healthchecks_total",
 ];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apiserver::access::Settings;
 use apiserver::authentication::service_account::Tokens;
-use apiserver::authentication::{ClientCertificates, SigningKey, TokenFile};
+use apiserver::authentication::{ClientCertificates, SigningKey, TokenCounts, TokenFile};
 use apiserver::authorization::Mode;
 use apiserver::certificates::Authority;
 use apiserver::{ApiServer, Options, User, bootstrap};
@@ -172,7 +172,7 @@ fn settings(clock: &Clock) -> Settings {
         modes: vec![Mode::Node, Mode::Rbac],
         certificates: ClientCertificates::new([root]).unwrap(),
         token_file: TokenFile::default(),
-        tokens: Tokens { audiences: issuers.clone(), issuers, signing, verifying },
+        tokens: Tokens { audiences: issuers.clone(), issuers, signing, verifying, counts: TokenCounts::default() },
         anonymous: true,
         bootstrap_tokens: false,
         plugins: apiserver::admission::Plugins::default(),

@@ -171,6 +171,14 @@ impl<C: Cell> Cells<C> {
         }
     }
 
+    /// Forgets the cells whose labels, by name, are not to be kept; those that somebody holds are no longer shown.
+    pub fn retain(&self, keep: impl Fn(&[(&'static str, &str)]) -> bool) {
+        self.0.cells.write().retain(|(values, _)| {
+            let labels: Vec<_> = self.0.names.iter().copied().zip(values.iter().map(String::as_str)).collect();
+            keep(&labels)
+        });
+    }
+
     /// Forgets all cells; those that somebody kept are no longer shown.
     pub fn clear(&self) {
         self.0.cells.write().clear();

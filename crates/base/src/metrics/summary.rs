@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -43,14 +43,14 @@ pub struct Summary {
 struct Age {
     /// Which part of time this counts; the number of the parts since the start.
     part: AtomicU64,
-    bins: Box<[AtomicU64]>,
+    bins: Box<[AtomicU32]>,
 }
 
 impl Summary {
     fn new(clock: Clock) -> Self {
         let age = |part: usize| Age {
             part: AtomicU64::new(part as u64),
-            bins: (0..BINS).map(|_| AtomicU64::new(0)).collect(),
+            bins: (0..BINS).map(|_| AtomicU32::new(0)).collect(),
         };
         let started = clock.instant();
         Self {
@@ -84,7 +84,7 @@ impl Summary {
         let recent = self.ages.iter().filter(|age| age.part.load(Relaxed) + AGES as u64 > now);
         let mut bins = [0; BINS];
         for age in recent {
-            bins.iter_mut().zip(&age.bins).for_each(|(sum, bin)| *sum += bin.load(Relaxed));
+            bins.iter_mut().zip(&age.bins).for_each(|(sum, bin)| *sum += u64::from(bin.load(Relaxed)));
         }
         let quantiles = QUANTILES.map(|which| (which, quantile(&bins, which))).to_vec();
         #[allow(clippy::cast_precision_loss, reason = "a sum in seconds is not wanted to the nanosecond")]

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::{container_logs, streams};
 use crate::node::Node;
 use crate::pod::spec;
+use crate::probe::metrics;
 
 /// Answers an allowed request.
 pub(super) async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Response<Body> {
@@ -18,7 +19,7 @@ pub(super) async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Respo
     let stream = matches!(*request.method(), Method::GET | Method::POST);
     match parts.as_slice() {
         ["healthz"] | ["healthz", "ping"] => serving::text(StatusCode::OK, "ok"),
-        ["metrics"] => serving::exposed(client::metrics::gather(Vec::new()), request.headers()),
+        ["metrics"] => serving::exposed(client::metrics::gather(metrics::gather()), request.headers()),
         ["pods"] => serving::json(&pods(node)),
         ["containerLogs", namespace, pod, container] => match find(node, namespace, pod, None) {
             Some(pod) => container_logs::serve(node, &pod, container, request.uri().query()).await,

@@ -130,6 +130,11 @@ impl Store for Embedded {
         self.core.shared.revision()
     }
 
+    async fn size_bytes(&self) -> Option<u64> {
+        let trim = self.core.trim.try_lock().ok()?;
+        trim.as_ref()?.size_bytes()
+    }
+
     async fn close(&self) {
         self.core.close().await;
     }

@@ -42,6 +42,11 @@ impl Trim {
         known < at && self.removable_bytes(at) >= self.trim_bytes.max(bytes)
     }
 
+    /// The size of all files.
+    pub fn size_bytes(&self) -> Option<u64> {
+        Some(self.disk.list().ok()?.iter().map(|(_, bytes)| bytes).sum())
+    }
+
     fn removable_bytes(&self, at: Revision) -> u64 {
         self.sealed.lock().iter().filter(|segment| segment.last <= at).map(|segment| segment.bytes).sum()
     }

@@ -31,6 +31,14 @@ pub struct Connection {
     fragments: Vec<Event>,
 }
 
+/// The size of the database of the member that is asked now.
+pub async fn size_bytes(cluster: &Cluster) -> Option<u64> {
+    let (_, channel) = cluster.preferred();
+    let mut maintenance = MaintenanceClient::new(channel);
+    let status = cluster.clock.timeout(ATTEMPT_LIMIT, maintenance.status(StatusRequest {})).await;
+    u64::try_from(status.ok()?.ok()?.into_inner().db_size).ok()
+}
+
 impl Connection {
     /// Opens a watch at the member that is asked now.
     ///

@@ -93,6 +93,10 @@ impl Store for Etcd {
         self.link.revision().await
     }
 
+    async fn size_bytes(&self) -> Option<u64> {
+        connection::size_bytes(&self.link.cluster).await
+    }
+
     async fn close(&self) {
         self.link.cluster.closed.cancel();
     }

@@ -2,11 +2,14 @@
 
 use machinery::Value;
 
+use super::metrics::Counts;
 use super::policy::{Level, Policy, Standard, Version};
 
 /// What counts where a namespace says nothing, and who is left alone.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Configuration {
+    /// What is counted of the plugin's decisions.
+    pub counts: Counts,
     pub(super) defaults: Policy,
     users: Vec<String>,
     namespaces: Vec<String>,
@@ -30,7 +33,7 @@ impl Configuration {
             names.filter_map(Value::as_str).map(str::to_owned).collect()
         };
         let (users, namespaces, runtime_classes) = (list("usernames"), list("namespaces"), list("runtimeClasses"));
-        Ok(Self { defaults, users, namespaces, runtime_classes })
+        Ok(Self { counts: Counts::default(), defaults, users, namespaces, runtime_classes })
     }
 
     /// Whether pods that this user makes are left alone.

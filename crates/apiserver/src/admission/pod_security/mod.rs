@@ -2,6 +2,7 @@
 
 mod baseline;
 mod configuration;
+mod metrics;
 mod pod;
 mod policy;
 mod restricted;
@@ -173,11 +174,13 @@ fn validate_pod(request: &mut Request<'_>, context: &Context<'_>) -> Result<(), 
     }
     let policy = policy_of(request, context);
     let violations = check(as_pod(request.object), policy.enforce);
+    context.pod_security.counts.evaluated(request, "enforce", policy.enforce, violations.is_empty());
     if !violations.is_empty() {
         let standard = quote(&policy.enforce.to_string());
         return Err(request.forbidden(format!("violates PodSecurity {standard}: {}", show(&violations))));
     }
     let warning = would_violate(as_pod(request.object), policy.warn);
+    count_warning(request, context, policy.warn, warning.is_some());
     request.warnings.extend(warning);
     Ok(())
 }
@@ -201,8 +204,17 @@ fn warn_about_template(request: &mut Request<'_>, context: &Context<'_>, path: &
     if spares(request, as_pod(template), context) {
         return;
     }
-    let warning = would_violate(as_pod(template), policy_of(request, context).warn);
+    let policy = policy_of(request, context);
+    let warning = would_violate(as_pod(template), policy.warn);
+    count_warning(request, context, policy.warn, warning.is_some());
     request.warnings.extend(warning);
+}
+
+/// Upstream counts only what it warns of.
+fn count_warning(request: &Request<'_>, context: &Context<'_>, standard: Standard, warns: bool) {
+    if warns {
+        context.pod_security.counts.evaluated(request, "warn", standard, false);
+    }
 }
 
 fn would_violate(pod: Pod<'_>, standard: Standard) -> Option<String> {
@@ -220,9 +232,13 @@ fn policy_of(request: &Request<'_>, context: &Context<'_>) -> Policy {
 /// Whether the configuration leaves this user, this namespace or this runtime class alone.
 fn spares(request: &Request<'_>, pod: Pod<'_>, context: &Context<'_>) -> bool {
     let configuration = context.pod_security;
-    configuration.spares_user(&request.user.name)
+    let spares = configuration.spares_user(&request.user.name)
         || configuration.spares_namespace(request.namespace)
-        || configuration.spares_runtime_class(pod.spec)
+        || configuration.spares_runtime_class(pod.spec);
+    if spares {
+        configuration.counts.spared(request);
+    }
+    spares
 }
 
 fn as_pod(object: &Value) -> Pod<'_> {
