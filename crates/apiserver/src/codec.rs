@@ -157,16 +157,20 @@ fn parse(
     body: &[u8],
     validation: FieldValidation,
 ) -> Result<(Value, Vec<String>), Status> {
-    let parsed = match sent {
-        Sent::Protobuf => return from_protobuf(expected, body).map(|value| (value, Vec::new())),
-        Sent::Yaml => match std::str::from_utf8(body) {
-            Ok(text) => yaml::parse_strict(text).map_err(|error| error.to_string()),
-            Err(_) => Err(NOT_UTF8.to_owned()),
-        },
-        Sent::Json if validation == FieldValidation::Ignore => json_value(json::parse(body)),
-        Sent::Json => json_value(json::parse_with_duplicates(body)),
-    };
-    parsed.map_err(|why| unrecognized(expected, &why, body))
+    if let Sent::Protobuf = sent {
+        return from_protobuf(expected, body).map(|value| (value, Vec::new()));
+    }
+    read_text(sent, body, validation).map_err(|why| unrecognized(expected, &why, body))
+}
+
+/// Reads a tree that is not in protobuf; says what is wrong in the words of Go's reader.
+fn read_text(sent: Sent, body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>), String> {
+    match (sent, std::str::from_utf8(body)) {
+        (Sent::Yaml, Ok(text)) => yaml::parse_strict(text).map_err(|error| error.to_string()),
+        (Sent::Yaml, Err(_)) => Err(NOT_UTF8.to_owned()),
+        _ if validation == FieldValidation::Ignore => json_value(json::parse(body)),
+        _ => json_value(json::parse_with_duplicates(body)),
+    }
 }
 
 fn json_value(parsed: Result<Value, json::Error>) -> Result<(Value, Vec<String>), String> {
@@ -313,6 +317,22 @@ pub fn untyped(call: &Call, body: &[u8], kind: &str) -> Result<Value, Status> {
     let sent = negotiate::sent(call.header(http::header::CONTENT_TYPE))?;
     let expected = Expected { group: "", version: "v1", kind };
     parse(sent, expected, body, FieldValidation::Ignore).map(|(value, _)| value)
+}
+
+/// Reads the body of a deletion without looking at its type. What is wrong with it stands by itself in the message.
+///
+/// # Errors
+/// As [`untyped`].
+pub fn options(call: &Call, body: &[u8]) -> Result<Value, Status> {
+    let sent = negotiate::sent(call.header(http::header::CONTENT_TYPE))?;
+    if let Sent::Protobuf = sent {
+        return from_protobuf(Expected { group: "", version: "v1", kind: "DeleteOptions" }, body);
+    }
+    let (value, _) = read_text(sent, body, FieldValidation::Ignore).map_err(Status::bad_request)?;
+    match value {
+        Value::Null => Ok(Value::object()),
+        value => untold_type(&value).map_or(Ok(value), |why| Err(Status::bad_request(why))),
+    }
 }
 
 /// An empty list of owners is a wish to forget them all; the decoder drops empty lists, so it is written in the other

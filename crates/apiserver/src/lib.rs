@@ -28,6 +28,7 @@ mod negotiate;
 mod objects;
 pub mod openapi;
 pub mod options;
+mod owners;
 mod ownership;
 mod patching;
 mod paths;

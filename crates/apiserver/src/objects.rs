@@ -124,10 +124,12 @@ impl<'a> Objects<'a> {
     ///
     /// # Errors
     /// 409 when there is one already.
-    pub async fn create(&self, object: Value, dry_run: bool) -> Result<Stored, Status> {
-        // What is no number is as good as none.
-        if meta::resource_version(&object).parse::<u64>().is_ok_and(|version| version != 0) {
-            return Err(Status::unknown("resourceVersion should not be set on objects to be created"));
+    pub async fn create(&self, mut object: Value, dry_run: bool) -> Result<Stored, Status> {
+        if !dry_run {
+            if meta::resource_version(&object).parse::<u64>().is_ok_and(|version| version > 0) {
+                return Err(Status::unknown("resourceVersion should not be set on objects to be created"));
+            }
+            object.remove_at(&["metadata", "resourceVersion"]);
         }
         let key = self.key(meta::namespace(&object), meta::name(&object));
         let bytes = self.encode(&object);

@@ -125,11 +125,14 @@ fn in_version(
     object: &Value,
     version: &str,
 ) -> Option<(Value, &'static machinery::schema::Message)> {
-    let (group, version) = version.split_once('/').unwrap_or(("", version));
-    let other = kinds::by_kind(group, version, kind.kind)?;
+    let of_version = |api_version: &str| {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        kinds::by_kind(group, version, kind.kind)
+    };
+    let (from, other) = (of_version(meta::api_version(object)).unwrap_or(kind), of_version(version)?);
     let mut object = object.clone();
-    if !std::ptr::eq(kind, other) {
-        if let Some(conversion) = &kind.stored_as {
+    if !std::ptr::eq(from, other) {
+        if let Some(conversion) = &from.stored_as {
             (conversion.to_stored)(&mut object);
         }
         if let Some(conversion) = &other.stored_as {
@@ -143,6 +146,19 @@ fn in_version(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let kind = kinds::by_kind("autoscaling", "v1", "HorizontalPodAutoscaler").unwrap();
+        let mut scaler = machinery::value!({"spec": {"targetCPUUtilizationPercentage": 55}});
+        meta::set_type(&mut scaler, "autoscaling/v1", kind.kind);
+        let (there, _) = in_version(kind, &scaler, "autoscaling/v2").unwrap();
+        assert_eq!(there.items_at(&["spec", "metrics"]).len(), 1);
+        let (back, _) = in_version(kind, &there, "autoscaling/v1").unwrap();
+        assert_eq!(back.int_at(&["spec", "targetCPUUtilizationPercentage"]), Some(55));
+        assert_eq!(meta::api_version(&back), "autoscaling/v1");
+        assert!(in_version(kind, &scaler, "autoscaling/v9").is_none());
+    }
 
     #[test]
     fn nobody_owns_what_a_path_cannot_change() {

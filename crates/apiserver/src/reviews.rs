@@ -29,6 +29,8 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     match kind.kind {
         "TokenReview" => identity::answer_token(&access.authenticator, &mut object)?,
         "SelfSubjectReview" => {
+            // The answer is an object of its own: nothing of the question comes back.
+            object.set_at(&["metadata"], Value::object());
             meta::set_creation_timestamp(&mut object, server.clock.now());
             identity::answer_self(&call.user, &mut object);
         }

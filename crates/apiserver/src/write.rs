@@ -16,7 +16,7 @@ use crate::call::Call;
 use crate::objects::{Objects, Raced, Stored};
 use crate::options::WriteOptions;
 use crate::server::Server;
-use crate::{codec, device_access, quota};
+use crate::{codec, device_access, owners, quota};
 
 /// A generated name is tried this often; then the client is told that all were taken.
 const GENERATE_ATTEMPTS: usize = 8;
@@ -63,6 +63,7 @@ pub async fn create(
     let admission =
         Write { operation: Operation::Create, kind, body_kind: kind.kind, old: None, dry_run: options.dry_run };
     access::admit(server, call, &admission, &mut object).await?;
+    owners::name_once(call, &mut object, owners::AFTER_ADMISSION);
     access::hands_on(server, call, &admission, &object).await?;
     let generated = meta::name(&object).is_empty() && !meta::generate_name(&object).is_empty();
     if !generated {
@@ -102,9 +103,9 @@ async fn create_once(
     }
     let admission =
         Write { operation: Operation::Create, kind, body_kind: kind.kind, old: None, dry_run: options.dry_run };
+    call.warnings.extend((kind.warnings)(&object, None));
     access::validate(server, call, &admission, &mut object).await?;
     quota::charge(server, call, &admission, &object).await?;
-    call.warnings.extend((kind.warnings)(&object, None));
     let claim = allocate(server, kind, &mut object, None, options.dry_run).await?;
     // What a hook has added may have defaults of its own (a Job's labels come from its template's).
     codec::default(kind, &mut object);
@@ -134,6 +135,7 @@ pub async fn update(
     let admission =
         Write { operation: Operation::Update, kind, body_kind: kind.kind, old: Some(old), dry_run: options.dry_run };
     access::admit(server, call, &admission, &mut new).await?;
+    owners::name_once(call, &mut new, owners::AFTER_ADMISSION);
     access::hands_on(server, call, &admission, &new).await?;
     check_version(kind, &mut new, old)?;
     let owners = new.at(OWNERS).cloned().unwrap_or_default();
@@ -155,11 +157,11 @@ pub async fn update(
     if !errors.is_empty() {
         return Err(Status::invalid(kind.group_kind(), meta::name(&new), &errors));
     }
-    access::validate(server, call, &admission, &mut new).await?;
-    quota::charge(server, call, &admission, &new).await?;
     if subresource.is_none() {
         call.warnings.extend((kind.warnings)(&new, Some(old)));
     }
+    access::validate(server, call, &admission, &mut new).await?;
+    quota::charge(server, call, &admission, &new).await?;
     let goes = goes_now(kind, &new, old) && !options.dry_run;
     let claim = match subresource {
         None if !goes => allocate(server, kind, &mut new, Some(old), options.dry_run).await?,

@@ -46,27 +46,35 @@ impl Write<'_> {
     }
 
     fn check_role(&self, authorizer: &Authorizer) -> Result<(), Status> {
-        let same = |field: &str| self.old.is_some_and(|old| old.get(field) == self.object.get(field));
-        if (same("rules") && same("aggregationRule")) || self.may_escalate(authorizer) {
+        if self.may_escalate(authorizer) || self.is_for_garbage_collection() {
             return Ok(());
         }
-        let has_aggregation = !self.object.items_at(&["aggregationRule", "clusterRoleSelectors"]).is_empty();
-        if has_aggregation && self.missing_text(authorizer, &Rule::everything()).is_some() {
+        if let Some(text) = self.missing_text(authorizer, &Rule::of_role(self.object)) {
+            return Err(self.forbidden(&text));
+        }
+        // Who takes an aggregation rule away could keep rights that it would have taken.
+        let aggregates = aggregates(self.object) || self.old.is_some_and(aggregates);
+        if aggregates && self.missing_text(authorizer, &Rule::everything()).is_some() {
             return Err(self.forbidden("must have cluster-admin privileges to use the aggregationRule"));
         }
-        match self.missing_text(authorizer, &Rule::of_role(self.object)) {
-            Some(text) => Err(self.forbidden(&text)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn check_binding(&self, authorizer: &Authorizer) -> Result<(), Status> {
         let Some(role_ref) = self.object.get("roleRef") else { return Ok(()) };
-        if self.may_bind(authorizer, role_ref) {
+        let kind = role_ref.str_at(&["kind"]).unwrap_or_default();
+        let resource = match kind {
+            "ClusterRole" => Some("clusterroles"),
+            "Role" => Some("roles"),
+            _ => None,
+        };
+        if self.is_for_garbage_collection() || resource.is_some_and(|r| self.may_bind(authorizer, role_ref, r)) {
             return Ok(());
         }
+        let Some(resource) = resource else {
+            return Err(Status::unknown(format!("unsupported role reference kind: {}", quote(kind))));
+        };
         let name = role_ref.str_at(&["name"]).unwrap_or_default();
-        let resource = if is_cluster_role(role_ref) { "clusterroles" } else { "roles" };
         let Some(rules) = authorizer.referenced_rules(role_ref, self.namespace) else {
             return Err(Status::not_found(In { group: GROUP, name: resource }, name));
         };
@@ -87,16 +95,28 @@ impl Write<'_> {
         authorizer.authorize(&attributes).is_allowed()
     }
 
-    fn may_bind(&self, authorizer: &Authorizer, role_ref: &Value) -> bool {
+    fn may_bind(&self, authorizer: &Authorizer, role_ref: &Value, resource: &str) -> bool {
         let attributes = Attributes {
             verb: "bind",
-            resource: if is_cluster_role(role_ref) { "clusterroles" } else { "roles" },
+            resource,
             name: role_ref.str_at(&["name"]).unwrap_or_default(),
             group: role_ref.str_at(&["apiGroup"]).unwrap_or_default(),
             version: "*",
             ..self.attributes()
         };
         authorizer.authorize(&attributes).is_allowed()
+    }
+
+    /// Whether an update touches no more than what the garbage collector writes before it deletes an object.
+    fn is_for_garbage_collection(&self) -> bool {
+        let rest = |object: &Value| {
+            let mut rest = object.clone();
+            for field in ["ownerReferences", "finalizers", "managedFields"] {
+                rest.remove_at(&["metadata", field]);
+            }
+            rest
+        };
+        self.old.is_some_and(|old| rest(old) == rest(self.object))
     }
 
     fn attributes(&self) -> Attributes<'_> {
@@ -135,8 +155,8 @@ impl Write<'_> {
     }
 }
 
-fn is_cluster_role(role_ref: &Value) -> bool {
-    role_ref.str_at(&["kind"]) == Some("ClusterRole")
+fn aggregates(role: &Value) -> bool {
+    !role.items_at(&["aggregationRule", "clusterRoleSelectors"]).is_empty()
 }
 
 #[cfg(test)]
@@ -182,7 +202,11 @@ mod tests {
         let less = value!({"metadata": {"name": "r"}, "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]});
         let more = value!({"metadata": {"name": "r"}, "rules": [{"verbs": ["get", "delete", "create"], "apiGroups": [""], "resources": ["pods"]}]});
         assert_eq!(check("jane", "roles", &less, None), "fine");
-        assert_eq!(check("jane", "roles", &more, Some(&more)), "fine");
+        let mut held = more.clone();
+        held.set_at(&["metadata", "finalizers"], value!(["a.io/b"]));
+        assert_eq!(check("jane", "roles", &more, Some(&held)), "fine");
+        held.set_at(&["metadata", "labels"], value!({"a": "b"}));
+        assert_ne!(check("jane", "roles", &more, Some(&held)), "fine");
         expect_test::expect![[r#"
             roles.rbac.authorization.k8s.io "r" is forbidden: user "jane" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:
             {APIGroups:[""], Resources:["pods"], Verbs:["delete" "create"]}"#]]
@@ -190,6 +214,10 @@ mod tests {
         let aggregating = value!({"metadata": {"name": "r"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}});
         expect_test::expect![[r#"clusterroles.rbac.authorization.k8s.io "r" is forbidden: must have cluster-admin privileges to use the aggregationRule"#]]
             .assert_eq(&check("jane", "clusterroles", &aggregating, None));
+        let plain = value!({"metadata": {"name": "r"}});
+        assert!(check("jane", "clusterroles", &plain, Some(&aggregating)).ends_with("to use the aggregationRule"));
+        let both = value!({"metadata": {"name": "r"}, "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"]}], "aggregationRule": {"clusterRoleSelectors": [{}]}});
+        assert!(check("jane", "clusterroles", &both, None).ends_with(r#"Resources:["secrets"], Verbs:["get"]}"#));
     }
 
     #[test]
@@ -197,6 +225,8 @@ mod tests {
         let to = |role: &str| value!({"metadata": {"name": "b"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}});
         assert_eq!(check("jane", "rolebindings", &to("reader"), None), "fine");
         assert_eq!(check("bob", "rolebindings", &to("reader"), None), "fine");
+        let odd = value!({"metadata": {"name": "b"}, "roleRef": {"kind": "Foo", "name": "x"}});
+        assert_eq!(check("jane", "rolebindings", &odd, None), r#"unsupported role reference kind: "Foo""#);
         assert_eq!(
             check("jane", "rolebindings", &to("nope"), None),
             r#"clusterroles.rbac.authorization.k8s.io "nope" not found"#

@@ -61,6 +61,9 @@ fn answer_rules(authorizer: &Authorizer, caller: &User, review: &mut Value) -> R
     if !found.errors.is_empty() {
         status.set_at(&["evaluationError"], found.errors.join(", "));
     }
+    // The answer is an object of its own: nothing of the question comes back.
+    review.set_at(&["metadata"], Value::object());
+    review.set_at(&["spec"], Value::object());
     review.set_at(&["status"], status);
     Ok(())
 }

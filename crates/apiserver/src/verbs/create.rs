@@ -11,7 +11,7 @@ use crate::codec;
 use crate::options::WriteOptions;
 use crate::reply::{Body, Reply};
 use crate::server::Server;
-use crate::{ownership, respond, reviews, write};
+use crate::{owners, ownership, respond, reviews, write};
 
 /// Creates the object in the body.
 ///
@@ -26,6 +26,7 @@ pub async fn create(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, 
     let options = WriteOptions::create(&call.query)?;
     let mut object = codec::object(call, kind, &bytes, options.field_validation)?;
     write::fit_namespace(call, kind, &mut object)?;
+    owners::name_once(call, &mut object, "");
     ownership::update(server, call, kind, &Value::object(), &mut object, &options);
     let created = write::create(server, call, kind, object, &options).await?;
     respond::stored(server, call, kind, StatusCode::CREATED, &created, accepted)

@@ -12,7 +12,7 @@ use crate::access::{self, Write};
 use crate::admission::Operation;
 use crate::allocation;
 use crate::call::{self, Call};
-use crate::codec::{self, Expected};
+use crate::codec;
 use crate::objects::{Objects, Stored};
 use crate::options::{DeleteOptions, Propagation};
 use crate::reply::{self, Body, Reply};
@@ -112,17 +112,16 @@ pub async fn options(call: &mut Call, body: Body) -> Result<DeleteOptions, Statu
     let message = machinery::schema::message("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
     let ignore = machinery::schema::FieldValidation::Ignore;
     // Every group has DeleteOptions of its own version; they are all the same.
-    let mut untyped = codec::untyped(call, &bytes, "DeleteOptions")?;
+    let mut untyped = codec::options(call, &bytes)?;
     if !matches!(meta::kind(&untyped), "" | "DeleteOptions") {
-        return Err(Status::unknown(format!(
+        return Err(Status::bad_request(format!(
             "no kind {} is registered for version {} in scheme \"{SCHEME}\"",
             machinery::field::quote(meta::kind(&untyped)),
             machinery::field::quote(meta::api_version(&untyped))
         )));
     }
     meta::set_type(&mut untyped, "v1", "DeleteOptions");
-    let expected = Expected { group: "", version: "v1", kind: "DeleteOptions" };
-    codec::tree(message, &mut untyped, ignore).map_err(|error| codec::cannot_be_handled(&error, expected))?;
+    codec::tree(message, &mut untyped, ignore).map_err(|error| Status::bad_request(error.to_string()))?;
     DeleteOptions::from_body(&untyped)
 }
 

@@ -12,7 +12,7 @@ use crate::objects::{Objects, Stored};
 use crate::options::WriteOptions;
 use crate::reply::{Body, Reply};
 use crate::server::Server;
-use crate::{ownership, respond, write};
+use crate::{owners, ownership, respond, write};
 
 /// Replaces the object by the one in the body; kinds that allow it are created by it.
 ///
@@ -43,6 +43,7 @@ pub async fn through(
         let mut new = codec::object(call, kind, &bytes, options.field_validation)?;
         write::fit_namespace(call, kind, &mut new)?;
         write::fit_name(call, &new)?;
+        owners::name_once(call, &mut new, "");
         let Some(stored) = objects.find(&info.namespace, &info.name).await? else {
             if !meta::uid(&new).is_empty() {
                 return Err(gone(&objects, &new));

@@ -45,6 +45,8 @@ async fn propagation_and_collections() {
             DELETE cm/a?propagationPolicy=Foreground
             DELETE cm/b?propagationPolicy=Odd
             DELETE cm/b {"apiVersion":"v1","kind":"Pod"}
+            DELETE cm/b {"gracePeriodSeconds":"5"}
+            DELETE cm/b []
             DELETE cm?labelSelector=x%3D2
             GET cm
         "#,
@@ -60,7 +62,11 @@ async fn propagation_and_collections() {
         DELETE cm/b?propagationPolicy=Odd
           422 Failure DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "Odd": supported values: "Foreground", "Background", "Orphan", "nil"
         DELETE cm/b {"apiVersion":"v1","kind":"Pod"}
-          500 Failure no kind "Pod" is registered for version "v1" in scheme "pkg/apis/meta/internalversion/scheme/register.go:28"
+          400 Failure no kind "Pod" is registered for version "v1" in scheme "pkg/apis/meta/internalversion/scheme/register.go:28"
+        DELETE cm/b {"gracePeriodSeconds":"5"}
+          400 Failure json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64
+        DELETE cm/b []
+          400 Failure couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }
         DELETE cm?labelSelector=x%3D2
           200 [b]
         GET cm

@@ -151,7 +151,9 @@ fn owner_references(owners: &[Value], path: &Path) -> Errors {
 fn owner_reference(owner: &Value, path: &Path) -> Errors {
     let text = |name: &str| owner.str_at(&[name]).unwrap_or_default();
     let mut errors = Errors::new();
-    let (group, version) = text("apiVersion").rsplit_once('/').unwrap_or(("", text("apiVersion")));
+    let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+    // With more than one slash it is no version at all.
+    let version = if version.contains('/') { "" } else { version };
     if version.is_empty() {
         errors.push(Error::invalid(&path.child("apiVersion"), text("apiVersion"), "version must not be empty"));
     }
