@@ -9,6 +9,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use machinery::Status;
 
+use crate::codec;
 use crate::flow::Class;
 use crate::metrics::Counted;
 use crate::negotiate::{self, Accepted, Encoding};
@@ -86,7 +87,7 @@ impl Call {
     /// # Errors
     /// 406.
     pub fn accepts_object(&self) -> Result<Accepted, Status> {
-        negotiate::objects(&self.accept(), self.pretty(), false, false)
+        negotiate::objects(&self.accept(), self.pretty(), false, false, || self.go_type(""))
     }
 
     /// How lists are to be answered.
@@ -94,7 +95,14 @@ impl Call {
     /// # Errors
     /// 406.
     pub fn accepts_list(&self) -> Result<Accepted, Status> {
-        negotiate::objects(&self.accept(), self.pretty(), true, false)
+        negotiate::objects(&self.accept(), self.pretty(), true, false, || self.go_type("List"))
+    }
+
+    /// What upstream calls the type that is asked for, `*core.Pod`.
+    fn go_type(&self, suffix: &str) -> String {
+        let kind = kinds::lookup(&self.info.group, &self.info.version, &self.info.resource);
+        let name = kind.map_or("", |kind| kind.kind);
+        format!("*{}.{name}{suffix}", codec::package(&self.info.group))
     }
 
     /// How the objects in watch events are to be answered.
@@ -102,7 +110,7 @@ impl Call {
     /// # Errors
     /// 406.
     pub fn accepts_watch(&self) -> Result<Accepted, Status> {
-        negotiate::objects(&self.accept(), false, false, true)
+        negotiate::objects(&self.accept(), false, false, true, String::new)
     }
 
     /// How plain answers are to be written.

@@ -166,11 +166,17 @@ fn parse(
 /// Reads a tree that is not in protobuf; says what is wrong in the words of Go's reader.
 fn read_text(sent: Sent, body: &[u8], validation: FieldValidation) -> Result<(Value, Vec<String>), String> {
     match (sent, std::str::from_utf8(body)) {
-        (Sent::Yaml, Ok(text)) => yaml::parse_strict(text).map_err(|error| error.to_string()),
+        (Sent::Yaml, Ok(text)) => yaml::parse_strict(text).map(in_order).map_err(|error| error.to_string()),
         (Sent::Yaml, Err(_)) => Err(NOT_UTF8.to_owned()),
         _ if validation == FieldValidation::Ignore => json_value(json::parse(body)),
         _ => json_value(json::parse_with_duplicates(body)),
     }
+}
+
+/// What was YAML is read by the names' order: upstream makes JSON of it before.
+fn in_order((mut tree, doubled): (Value, Vec<String>)) -> (Value, Vec<String>) {
+    tree.sort();
+    (tree, doubled)
 }
 
 fn json_value(parsed: Result<Value, json::Error>) -> Result<(Value, Vec<String>), String> {
@@ -254,7 +260,8 @@ fn unregistered(found: Expected<'_>) -> String {
 }
 
 /// The name of upstream's package with the common form of all versions of a group's kinds.
-fn package(group: &str) -> &str {
+#[must_use]
+pub fn package(group: &str) -> &str {
     match group {
         // Both groups have one form of events.
         "" | "events.k8s.io" => "core",

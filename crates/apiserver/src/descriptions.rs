@@ -22,7 +22,9 @@ pub fn of(describe: &Describe) -> String {
 /// The texts of all fields that columns show, taken once from the schemas.
 static OF_FIELDS: LazyLock<HashMap<(&'static str, &'static str), String>> = LazyLock::new(|| {
     let all = openapi::descriptions();
-    let columns = kinds::all().iter().flat_map(|kind| kind.columns);
+    // Scales are shown, though no kind that is served by itself.
+    let shown = kinds::all().iter().copied().chain([&kinds::autoscaling::scale::KIND]);
+    let columns = shown.flat_map(|kind| kind.columns);
     let fields = columns.filter_map(|column| match column.describe {
         Describe::Field(schema, field) => Some((schema, field)),
         Describe::Text(_) => None,

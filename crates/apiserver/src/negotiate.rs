@@ -80,18 +80,32 @@ fn check_route(accept: &str, offered: &[&str]) -> Result<(), Status> {
     Err(Status::new(406, "NotAcceptable", text).with_details(Details::default()))
 }
 
-/// Answers that are API objects: `as=Table` and the metadata forms are understood.
+/// Answers that are API objects: `as=Table` and the metadata forms are understood. `go_type` is what upstream calls the
+/// type of the answer.
 ///
 /// # Errors
-/// 406 when nothing that is offered is accepted.
-pub fn objects(accept: &str, pretty: bool, is_list: bool, is_watch: bool) -> Result<Accepted, Status> {
-    let metadata = if is_list { "PartialObjectMetadataList" } else { "PartialObjectMetadata" };
+/// 406 when nothing that is offered is accepted, or the metadata form is not that of the answer.
+pub fn objects(
+    accept: &str,
+    pretty: bool,
+    is_list: bool,
+    is_watch: bool,
+    go_type: impl Fn() -> String,
+) -> Result<Accepted, Status> {
+    let forms = ["PartialObjectMetadata", "PartialObjectMetadataList"];
+    let [other, metadata] = if is_list { forms } else { [forms[1], forms[0]] };
     let transforms: &[(&str, Shape)] = &[("Table", Shape::Table), (metadata, Shape::PartialMetadata)];
     let route = if is_list || is_watch { [&OFFERED[..], &OFFERED_WATCH].concat() } else { OFFERED.to_vec() };
     check_route(accept, &route)?;
     for clause in clauses(accept) {
         if clause.parameter("stream").is_some_and(|stream| stream != "watch") {
             continue;
+        }
+        let is_other = clause.shape(&[(other, Shape::PartialMetadata)]) == Some(Shape::PartialMetadata);
+        if !is_watch && is_other && clause.encoding().is_some() {
+            let is = if is_list { "is a list" } else { "is not a list" };
+            let why = format!("you requested {other}, but the requested object {is} ({})", go_type());
+            return Err(Status::new(406, "NotAcceptable", why));
         }
         if let (Some(encoding), Some(shape)) = (clause.encoding(), clause.shape(transforms)) {
             if is_watch && encoding == Encoding::Yaml {
@@ -228,16 +242,23 @@ mod tests {
                        application/json";
         let go = "application/vnd.kubernetes.protobuf,application/json";
         let metadata = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
-        assert_eq!(objects(kubectl, false, true, false).unwrap().shape, Shape::Table);
-        assert_eq!(objects(go, true, true, false).unwrap().encoding, Encoding::Protobuf);
+        assert_eq!(objects(kubectl, false, true, false, String::new).unwrap().shape, Shape::Table);
+        assert_eq!(objects(go, true, true, false, String::new).unwrap().encoding, Encoding::Protobuf);
         let both = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json;pretty=1";
-        assert_eq!(objects(both, false, true, false).unwrap().encoding, Encoding::JsonPretty);
-        assert_eq!(objects(metadata, false, false, false).unwrap().shape, Shape::PartialMetadata);
-        assert!(objects(&metadata.replace("v1", "v1beta1"), false, false, false).unwrap().is_beta);
-        assert_eq!(objects(metadata, false, true, false).unwrap_err().code, 406);
-        assert_eq!(objects("", false, true, false).unwrap(), Accepted::default());
-        assert_eq!(objects("application/json;stream=watch", false, true, true).unwrap(), Accepted::default());
-        let text = |accept: &str, is_watch| objects(accept, false, is_watch, is_watch).unwrap_err().message;
+        assert_eq!(objects(both, false, true, false, String::new).unwrap().encoding, Encoding::JsonPretty);
+        assert_eq!(objects(metadata, false, false, false, String::new).unwrap().shape, Shape::PartialMetadata);
+        assert!(objects(&metadata.replace("v1", "v1beta1"), false, false, false, String::new).unwrap().is_beta);
+        assert_eq!(objects(metadata, false, true, false, String::new).unwrap_err().code, 406);
+        assert_eq!(objects("", false, true, false, String::new).unwrap(), Accepted::default());
+        assert_eq!(
+            objects("application/json;stream=watch", false, true, true, String::new).unwrap(),
+            Accepted::default()
+        );
+        let of = |is_list| objects(metadata, false, is_list, false, || "*core.PodList".to_owned());
+        let list = "you requested PartialObjectMetadata, but the requested object is a list (*core.PodList)";
+        assert_eq!(of(true).unwrap_err().message, list);
+        let text =
+            |accept: &str, is_watch| objects(accept, false, is_watch, is_watch, String::new).unwrap_err().message;
         expect_test::expect![[r#"
             406: Not Acceptable
 

@@ -211,19 +211,8 @@ fn no_map(value: &Value) -> Option<String> {
 /// The patched object as upstream quotes it: as a map, sorted by name.
 fn quoted(patched: &Value) -> String {
     let mut patched = patched.clone();
-    sort(&mut patched);
+    patched.sort();
     json::to_string(&patched)
-}
-
-fn sort(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            object.sort();
-            object.iter_mut().for_each(|(_, member)| sort(member));
-        }
-        Value::Array(items) => items.iter_mut().for_each(sort),
-        _ => {}
-    }
 }
 
 /// Checks that the patched object is still of its type. Without a kind it is; without a version it is read as what the

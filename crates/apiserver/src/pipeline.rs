@@ -6,7 +6,6 @@
 //! ```
 //! The steps of a verb are in `verbs/`, those of a write in `write.rs`.
 
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,10 +42,7 @@ pub async fn handle(server: Arc<Server>, request: Request<Body>) -> Reply {
     };
     call.class.tell(answer.headers_mut());
     answer = compress::answer(&call, answer).await;
-    let mut told = BTreeSet::new();
-    for warning in call.warnings.iter().filter(|warning| told.insert(warning.as_str())) {
-        reply::warn(&mut answer, warning);
-    }
+    reply::warn_all(&mut answer, &call.warnings);
     let took = server.clock.instant().saturating_duration_since(started);
     let answer = server.metrics.answered(&mut call, answer, sent_bytes, took);
     if call.parts.method == Method::HEAD { reply::without_body(answer) } else { answer }

@@ -1,5 +1,7 @@
 //! Answers: the body type that everything shares and the ways to make a response.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures::Stream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -112,10 +114,60 @@ pub fn failure(status: &Status, encoding: Encoding) -> Reply {
     reply
 }
 
-/// Adds a warning that clients show to people (RFC 7234, `299 -`).
-pub fn warn(reply: &mut Reply, warning: &str) {
-    let text = warning.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+/// All warnings of an answer have at most about so many characters.
+const WARNINGS_CHARACTERS: usize = 4096;
+
+/// When they have more, each has at most so many.
+const WARNING_CHARACTERS: usize = 256;
+
+/// Adds the warnings that clients show to people (RFC 7234, `299 -`), each once; where they are too long together, they
+/// are cut, and the last ones are left out.
+pub fn warn_all(reply: &mut Reply, warnings: &[String]) {
+    let mut told = BTreeSet::new();
+    let all: Vec<&str> = warnings.iter().map(String::as_str).filter(|warning| told.insert(*warning)).collect();
+    let length = |warning: &str| warning.chars().count();
+    if all.iter().map(|warning| length(warning)).sum::<usize>() <= WARNINGS_CHARACTERS {
+        return all.into_iter().for_each(|warning| warn(reply, warning));
+    }
+    let mut written = 0;
+    for warning in all {
+        if written >= WARNINGS_CHARACTERS {
+            break;
+        }
+        let cut: String = warning.chars().take(WARNING_CHARACTERS).collect();
+        written += length(&cut);
+        warn(reply, &cut);
+    }
+}
+
+/// Adds a warning. One with control characters has no form in a header.
+fn warn(reply: &mut Reply, warning: &str) {
+    if warning.chars().any(char::is_control) {
+        return;
+    }
+    let text = warning.replace('\\', "\\\\").replace('"', "\\\"");
     if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
         reply.headers_mut().append(http::header::WARNING, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_have_a_limit() {
+        let shown = |warnings: &[String]| {
+            let mut reply = empty(StatusCode::OK);
+            warn_all(&mut reply, warnings);
+            let all: Vec<usize> = reply.headers().get_all(http::header::WARNING).iter().map(HeaderValue::len).collect();
+            (all.len(), all.first().copied(), all.last().copied())
+        };
+        let of = |count: usize, length: usize| (0..count).map(|n| format!("{n:length$}")).collect::<Vec<_>>();
+        assert_eq!(shown(&of(100, 18)), (100, Some(26), Some(26)));
+        assert_eq!(shown(&["a".to_owned(), "a".to_owned(), "b\nc".to_owned()]), (1, Some(9), Some(9)));
+        assert_eq!(shown(&of(1, 4096)), (1, Some(4104), Some(4104)));
+        assert_eq!(shown(&of(60, 300)), (16, Some(264), Some(264)));
+        assert_eq!(shown(&of(60, 200)), (21, Some(208), Some(208)));
     }
 }

@@ -267,6 +267,18 @@ impl Value {
         Self::Object(Object::new())
     }
 
+    /// Puts the names of all objects inside into alphabetical order, as Go writes maps.
+    pub fn sort(&mut self) {
+        match self {
+            Self::Object(object) => {
+                object.sort();
+                object.iter_mut().for_each(|(_, member)| member.sort());
+            }
+            Self::Array(items) => items.iter_mut().for_each(Self::sort),
+            _ => {}
+        }
+    }
+
     /// The object inside.
     #[must_use]
     #[inline]

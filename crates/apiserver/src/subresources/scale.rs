@@ -12,13 +12,14 @@ use machinery::{Status, Value, labels, meta, value};
 
 use crate::call::{self, Call};
 use crate::codec::{self, Expected};
+use crate::negotiate::Accepted;
 use crate::objects::{Objects, Stored};
 use crate::options::WriteOptions;
 use crate::patching::{self, Patching};
-use crate::reply::{self, Body, Reply};
+use crate::reply::{Body, Reply};
 use crate::server::Server;
 use crate::verbs::patch::ATTEMPTS;
-use crate::{ownership, write};
+use crate::{ownership, respond, write};
 
 const SCALE_SCHEMA: &str = "io.k8s.api.autoscaling.v1.Scale";
 
@@ -39,13 +40,13 @@ pub async fn serve(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, b
 }
 
 async fn get(server: &Arc<Server>, call: &Call, kind: &'static Kind) -> Result<Reply, Status> {
-    let accepted = call.accepts_plain()?;
+    let accepted = call.accepts_object()?;
     let stored = Objects::new(server, kind).get(&call.info.namespace, &call.info.name).await?;
-    Ok(reply::object(StatusCode::OK, &of(&stored.object), accepted))
+    answer(server, call, &stored.object, accepted)
 }
 
 async fn update(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body: Body) -> Result<Reply, Status> {
-    let accepted = call.accepts_plain()?;
+    let accepted = call.accepts_object()?;
     let bytes = call::read(body).await?;
     let options = WriteOptions::update(&call.query)?;
     let message = machinery::schema::message(SCALE_SCHEMA);
@@ -57,9 +58,14 @@ async fn update(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body
         let stored = objects.get(&call.info.namespace, &call.info.name).await?;
         check_uid(&objects, &scale, &stored.object)?;
         if let Some(object) = store(server, call, kind, &stored, &scale, &options).await? {
-            return Ok(reply::object(StatusCode::OK, &of(&object), accepted));
+            return answer(server, call, &object, accepted);
         }
     }
+}
+
+/// The scale of an object as the client wants to see it.
+fn answer(server: &Server, call: &Call, object: &Value, accepted: Accepted) -> Result<Reply, Status> {
+    respond::object(server, call, &kinds::autoscaling::scale::KIND, StatusCode::OK, &of(object), accepted)
 }
 
 fn check_uid(objects: &Objects<'_>, scale: &Value, object: &Value) -> Result<(), Status> {
@@ -73,7 +79,7 @@ fn check_uid(objects: &Objects<'_>, scale: &Value, object: &Value) -> Result<(),
 
 async fn patch(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body: Body) -> Result<Reply, Status> {
     let patch_kind = patching::kind(call)?;
-    let accepted = call.accepts_plain()?;
+    let accepted = call.accepts_object()?;
     let patch = Patching::new(patch_kind, call::read(body).await?);
     let options = WriteOptions::patch(&call.query, patch_kind)?;
     let message = machinery::schema::message(SCALE_SCHEMA);
@@ -91,7 +97,7 @@ async fn patch(server: &Arc<Server>, call: &mut Call, kind: &'static Kind, body:
         };
         if let Some(object) = written {
             call.warnings.extend(warnings);
-            return Ok(reply::object(StatusCode::OK, &of(&object), accepted));
+            return answer(server, call, &object, accepted);
         }
     }
     Err(Status::modified(kind.group_resource(), &call.info.name))

@@ -161,6 +161,18 @@ mod tests {
     use machinery::json;
 
     #[test]
+    fn targets_as_they_are_shown() {
+        let metric = |kind: &str, field: &str| {
+            let mut metric = value!({"type": kind});
+            metric.set_at(&[field, "target", "averageValue"], "10");
+            targets(&value!({"spec": {"metrics": [metric]}}))
+        };
+        assert_eq!(metric("Pods", "pods"), "<unknown>/10");
+        assert_eq!(metric("Object", "object"), "<unknown>/10 (avg)");
+        assert_eq!(metric("External", "external"), "<unknown>/10 (avg)");
+    }
+
+    #[test]
     fn behavior_gets_both_directions() {
         let mut autoscaler = value!({"spec": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}});
         default(&mut autoscaler);

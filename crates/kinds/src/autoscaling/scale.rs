@@ -4,6 +4,7 @@ use machinery::field::{Errors, Path};
 use machinery::{Value, labels, meta, value};
 
 use crate::kind::{BASE, Kind};
+use crate::table::{AGE, Column, Describe, NAME, age, int, integer};
 use crate::validate::non_negative_at;
 
 /// The kind; only `scale` subresources serve it.
@@ -13,6 +14,16 @@ pub static KIND: Kind = Kind {
     plural: "scales",
     schema: "io.k8s.api.autoscaling.v1.Scale",
     verbs: &[],
+    columns: &[
+        Column { format: "", ..NAME },
+        integer("Desired", Describe::Field("io.k8s.api.autoscaling.v1.ScaleSpec", "replicas")),
+        integer("Available", Describe::Field("io.k8s.api.autoscaling.v1.ScaleStatus", "replicas")),
+        AGE,
+    ],
+    row: |scale, now| {
+        let replicas = |part: &str| int(scale, &[part, "replicas"]);
+        vec![meta::name(scale).into(), replicas("spec"), replicas("status"), age(scale, now)]
+    },
     validate: check,
     ..BASE
 };
