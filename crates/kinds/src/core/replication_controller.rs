@@ -68,7 +68,9 @@ fn default(controller: &mut Value) {
         }
     }
     pod_spec::default::set_in(controller, &["spec"], "replicas", || Value::Int(1));
-    pod_spec::default::template(controller, &["spec"]);
+    if controller.at(&["spec", "template"]).is_some_and(|template| !template.is_null()) {
+        pod_spec::default::template(controller, &["spec"]);
+    }
 }
 
 fn validate(controller: &Value) -> Errors {
@@ -103,4 +105,17 @@ fn status(controller: &Value) -> Errors {
         controller,
         &["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_controller_without_a_template_gets_none() {
+        let mut controller = machinery::value!({"spec": {"selector": {"a": "b"}}});
+        default(&mut controller);
+        let told: Vec<String> = validate(&controller).iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["spec.template: Required value"]);
+    }
 }

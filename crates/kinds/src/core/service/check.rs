@@ -353,12 +353,10 @@ fn traffic(service: &Value, spec: &Value, path: &Path) -> Errors {
         let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
         errors.push(Error::invalid(&path.child("healthCheckNodePort"), health, detail));
     }
-    if has_cluster_ip(service) {
-        let field = path.child("internalTrafficPolicy");
-        let internal = spec.str_at(&["internalTrafficPolicy"]);
-        errors.extend(internal.is_none().then(|| Error::required(&field, "")));
-        errors.extend(internal.and_then(|policy| one_of(policy, &["Cluster", "Local"], &field)));
-    }
+    let field = path.child("internalTrafficPolicy");
+    let internal = spec.str_at(&["internalTrafficPolicy"]);
+    errors.extend((internal.is_none() && has_cluster_ip(service)).then(|| Error::required(&field, "")));
+    errors.extend(internal.and_then(|policy| one_of(policy, &["Cluster", "Local"], &field)));
     if let Some(distribution) = spec.str_at(&["trafficDistribution"]) {
         let supported = ["PreferClose", "PreferSameZone", "PreferSameNode"];
         errors.extend(one_of(distribution, &supported, &path.child("trafficDistribution")));
