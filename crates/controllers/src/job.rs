@@ -5,6 +5,7 @@
 
 mod failure;
 mod indexes;
+pub mod metrics;
 mod pod;
 mod status;
 

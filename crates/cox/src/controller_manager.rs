@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use base::metrics::Registry;
 use client::leader::Watchdog;
 
 use crate::{cluster, component, secure, signals};
@@ -57,7 +56,8 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         ..controllers::Options::default()
     };
     let port = arguments.secure_port;
-    let mut tasks = secure::serve(&arguments.secure, AGENT, port, &context, checks, Registry::new()).await?;
+    let mut tasks =
+        secure::serve(&arguments.secure, AGENT, port, &context, checks, controllers::job::metrics::registry()).await?;
     let cancel = context.cancel.clone();
     let ended = controllers::run(context.client, options, context.clock, context.random, context.cancel).await;
     cancel.cancel();

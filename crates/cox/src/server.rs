@@ -216,7 +216,7 @@ impl House<'_> {
         let component = ("kube-controller-manager", CONTROLLERS_PORT);
         let watchdog = Watchdog::default();
         let checks = vec![watchdog.check(&self.clock, &["/healthz"])];
-        self.status(component, &context, checks, Registry::new(), tasks).await?;
+        self.status(component, &context, checks, controllers::job::metrics::registry(), tasks).await?;
         let client = context.client;
         let server = self.running.server.clone();
         let identities =

@@ -8,6 +8,7 @@ use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus, UncountedTermina
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::metrics::News;
 use super::{Work, holds, indexes};
 use crate::{pods, replicas};
 
@@ -156,7 +157,14 @@ impl Work<'_> {
         if new == plain(&old) {
             return None;
         }
-        Some(Action::update_status(&Job { status: Some(new), ..self.job.clone() }))
+        let news = News::of(self.is_indexed(), &old, &new);
+        let write = Action::update_status(&Job { status: Some(new), ..self.job.clone() });
+        Some(write.then(move |outcome| {
+            if outcome.is_ok() {
+                news.count();
+            }
+            Vec::new()
+        }))
     }
 }
 
