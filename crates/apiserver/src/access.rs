@@ -10,7 +10,7 @@ use machinery::{Status, Value};
 
 use crate::admission::{self, Lister, Operation, Plugins};
 use crate::authentication::service_account::Tokens;
-use crate::authentication::{Authenticator, ClientCertificates, Refusal, TokenFile, impersonate};
+use crate::authentication::{Authenticator, ClientCertificates, TokenFile, impersonate};
 use crate::authorization::{Attributes, Authorizer, Change, Mode, OBSERVED, escalation};
 use crate::cache::{Cacher, Item, Observer, Selection};
 use crate::call::Call;
@@ -88,17 +88,16 @@ impl Access {
     ///
     /// # Errors
     /// What to answer instead.
-    pub fn user(&self, parts: &Parts) -> Result<User, Refusal> {
-        let forbidden = |status| Refusal::Forbidden(Box::new(status));
+    pub fn user(&self, parts: &Parts, request: &RequestInfo) -> Result<User, Status> {
         let caller = match parts.extensions.get::<User>() {
             Some(user) => user.clone(),
             None => {
                 let peer = parts.extensions.get::<Peer>();
                 let chain = peer.map_or(&[][..], |peer| &peer.certificates);
-                self.authenticator.authenticate(chain, &parts.headers).map_err(forbidden)?
+                self.authenticator.authenticate(chain, &parts.headers)?
             }
         };
-        Ok(impersonate(&self.authorizer, &caller, &parts.headers)?.unwrap_or(caller))
+        Ok(impersonate(&self.authorizer, &caller, request, &parts.headers)?.unwrap_or(caller))
     }
 
     /// Whether `user` may do what is asked.

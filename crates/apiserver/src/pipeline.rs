@@ -17,7 +17,6 @@ use http_body::Body as _;
 use kinds::{Kind, Subresource};
 use machinery::Status;
 
-use crate::authentication::Refusal;
 use crate::call::Call;
 use crate::reply::{self, Body, Reply};
 use crate::request::RequestInfo;
@@ -77,14 +76,10 @@ fn boxed<'a>(server: &'a Arc<Server>, call: &'a mut Call, body: Body) -> BoxFutu
 
 async fn serve(server: &Arc<Server>, call: &mut Call, body: Body) -> Result<Reply, Status> {
     let (clock, metrics) = (&server.clock, &server.metrics);
-    let (asked, user) = (clock.instant(), server.access.user(&call.parts));
+    let (asked, user) = (clock.instant(), server.access.user(&call.parts, &call.info));
     let known = clock.instant();
     metrics.authenticated(user.as_ref().ok().map(|user| user.name.as_str()), known - asked);
-    match user {
-        Ok(user) => call.user = user,
-        Err(Refusal::Forbidden(status)) => return Err(*status),
-        Err(Refusal::WithoutUser(why)) => return Ok(without_user(call, &why)),
-    }
+    call.user = user?;
     let (class, entered) = server.flow.enter(&call.user, &call.info).await;
     call.class = class;
     let inside = clock.instant();
@@ -113,12 +108,6 @@ fn count(server: &Server, call: &mut Call, route: &Route) {
         Route::Resource(kind) => server.metrics.routed(call, kind, None),
         Route::Subresource(kind, part) => server.metrics.routed(call, kind, Some(part)),
     }
-}
-
-/// The answer to headers that name no user to act as, but other things.
-fn without_user(call: &Call, why: &str) -> Reply {
-    let path = machinery::field::quote(call.parts.uri.path());
-    reply::text(StatusCode::INTERNAL_SERVER_ERROR, format!("Internal Server Error: {path}: {why}\n"))
 }
 
 enum Route {

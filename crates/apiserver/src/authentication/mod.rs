@@ -20,7 +20,7 @@ use http::header::AUTHORIZATION;
 use machinery::Status;
 use rustls_pki_types::CertificateDer;
 
-pub use impersonation::{Refusal, impersonate};
+pub use impersonation::impersonate;
 pub use jwt::{KeyError, SigningKey, VerifyingKey};
 pub use metrics::Counts as TokenCounts;
 pub use token_file::{TokenFile, TokenFileError};
