@@ -5,7 +5,7 @@
 //! quotas will limit is not known beforehand, so it is not a plan.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::Tasks;
@@ -15,8 +15,9 @@ use client::{
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service};
+use k8s_openapi::api::resource::v1::ResourceClaim;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use kinds::quota::{self, Amounts};
+use kinds::quota::{self, Amounts, DEVICE_CLAIMS};
 use machinery::{Value, to_value};
 use parking_lot::Mutex;
 
@@ -53,6 +54,7 @@ pub async fn run(context: Context, informers: Informers) {
         quotas,
         informers,
         counted: Mutex::default(),
+        device_claims: OnceLock::new(),
     });
     counter.wake_on::<Pod>(|old, new| old.spec != new.spec || is_over(old) != is_over(new));
     counter.wake_on::<Service>(|old, new| old.spec != new.spec);
@@ -88,6 +90,8 @@ struct Counter {
     informers: Informers,
     /// Resources of which only the number counts, watched since a quota limits it; with the tasks that watch.
     counted: Mutex<HashMap<Name, (Informer<PartialObject>, Tasks)>>,
+    /// Set when claims of devices are watched.
+    device_claims: OnceLock<()>,
 }
 
 impl Counter {
@@ -151,12 +155,33 @@ impl Counter {
             ("", "pods") => Ok(Some(self.typed::<Pod>(namespace).await)),
             ("", "services") => Ok(Some(self.typed::<Service>(namespace).await)),
             ("", "persistentvolumeclaims") => Ok(Some(self.typed::<PersistentVolumeClaim>(namespace).await)),
+            DEVICE_CLAIMS if self.watches_device_claims(name).await? => {
+                Ok(Some(self.typed::<ResourceClaim>(namespace).await))
+            }
+            DEVICE_CLAIMS => Ok(None),
             _ => {
                 let Some(informer) = self.counted(name).await? else { return Ok(None) };
                 informer.synced().await;
                 Ok(Some(informer.in_namespace(namespace).iter().map(|_| Value::Null).collect()))
             }
         }
+    }
+
+    /// Claims of devices are watched since a quota limits them, where the server has them; whether they are.
+    async fn watches_device_claims(self: &Arc<Self>, name: &Name) -> Result<bool, ApiError> {
+        if self.device_claims.get().is_some() {
+            return Ok(true);
+        }
+        let discovered = discover(&self.context.client, &["list", "watch"]).await?;
+        let version = Resource::of::<ResourceClaim>().version;
+        let has = |resource: &Resource| is_named(resource, name) && resource.version == version;
+        if !discovered.resources.iter().any(has) {
+            return Ok(false);
+        }
+        if self.device_claims.set(()).is_ok() {
+            self.wake_on::<ResourceClaim>(|old, new| old.spec != new.spec);
+        }
+        Ok(true)
     }
 
     async fn typed<K: Kind>(&self, namespace: &str) -> Vec<Value> {
@@ -213,6 +238,10 @@ fn limited(quota: &Value) -> Vec<Name> {
     let hard = quota::amounts_at(quota, &["spec", "hard"]);
     let core = CORE.into_iter().filter(|plural| hard.keys().any(|name| quota::limits("", plural, name)));
     let mut names: Vec<Name> = core.map(|plural| (String::new(), plural.to_owned())).collect();
+    let (group, plural) = DEVICE_CLAIMS;
+    if hard.keys().any(|name| quota::limits(group, plural, name)) {
+        names.push((group.to_owned(), plural.to_owned()));
+    }
     for counted in hard.keys().filter_map(|name| name.strip_prefix("count/")) {
         let (plural, group) = counted.split_once('.').unwrap_or((counted, ""));
         let name = (group.to_owned(), plural.to_owned());
@@ -293,9 +322,12 @@ mod tests {
     #[test]
     fn what_must_be_watched() {
         let quota = yaml::parse(
-            "{spec: {hard: {limits.cpu: '1', count/deployments.apps: '1', secrets: '1', count/secrets: '1', services.nodeports: '1'}}}",
+            "{spec: {hard: {limits.cpu: '1', count/deployments.apps: '1', secrets: '1', count/secrets: '1', services.nodeports: '1', gpu.deviceclass.resource.k8s.io/devices: '1'}}}",
         );
         let names = limited(&quota.unwrap()).into_iter().map(|(group, plural)| format!("{plural}/{group}"));
-        assert_eq!(names.collect::<Vec<_>>().join(" "), "pods/ secrets/ services/ deployments/apps");
+        assert_eq!(
+            names.collect::<Vec<_>>().join(" "),
+            "pods/ secrets/ services/ resourceclaims/resource.k8s.io deployments/apps"
+        );
     }
 }

@@ -20,6 +20,14 @@ const MUST_SPECIFY: [&str; 6] = ["cpu", "memory", "requests.cpu", "requests.memo
 const COUNTED: [&str; 7] =
     ["configmaps", "persistentvolumeclaims", "pods", "replicationcontrollers", "resourcequotas", "secrets", "services"];
 
+/// Group and plural of the claims of devices.
+pub const DEVICE_CLAIMS: (&str, &str) = ("resource.k8s.io", "resourceclaims");
+/// What claims ask for is counted by class: its name, and this.
+const DEVICES_OF_CLASS: &str = ".deviceclass.resource.k8s.io/devices";
+
+/// Who asks for all devices that fit gets no more than an allocation can hold.
+const ALL_DEVICES: i64 = 32;
+
 /// The amounts in a list of a quota.
 #[must_use]
 pub fn amounts_at(quota: &Value, path: &[&str]) -> Amounts {
@@ -38,6 +46,9 @@ pub fn count_name(group: &str, resource: &str) -> String {
 pub fn usage(group: &str, resource: &str, object: &Value, now: Timestamp) -> Amounts {
     let one = Quantity::new(1, Format::DecimalSi);
     let mut used = Amounts::from([(count_name(group, resource), one)]);
+    if (group, resource) == DEVICE_CLAIMS {
+        used.extend(device_usage(object));
+    }
     if !group.is_empty() {
         return used;
     }
@@ -63,6 +74,7 @@ pub fn limits(group: &str, resource: &str, name: &str) -> bool {
         ("", "pods") => is_compute(name),
         ("", "services") => matches!(name, "services.nodeports" | "services.loadbalancers"),
         ("", "persistentvolumeclaims") => name == "requests.storage" || name.contains(OF_CLASS),
+        DEVICE_CLAIMS => name.ends_with(DEVICES_OF_CLASS),
         _ => false,
     }
 }
@@ -238,6 +250,28 @@ fn claim_usage(claim: &Value) -> Amounts {
     used
 }
 
+/// The devices that a claim may get, by class. Of alternatives the largest of each class counts.
+fn device_usage(claim: &Value) -> Amounts {
+    let mut used = BTreeMap::<String, i64>::new();
+    for request in claim.items_at(&["spec", "devices", "requests"]) {
+        let mut most = BTreeMap::<String, i64>::new();
+        for asked in request.items_at(&["firstAvailable"]).iter().chain(request.get("exactly")) {
+            let count = match asked.str_at(&["allocationMode"]) {
+                Some("ExactCount") => asked.int_at(&["count"]).unwrap_or_default(),
+                Some("All") => ALL_DEVICES,
+                _ => 0,
+            };
+            let class = asked.str_at(&["deviceClassName"]).unwrap_or_default();
+            let known = most.entry(format!("{class}{DEVICES_OF_CLASS}")).or_default();
+            *known = count.max(*known);
+        }
+        for (name, count) in most {
+            *used.entry(name).or_default() += count;
+        }
+    }
+    used.into_iter().map(|(name, count)| (name, Quantity::new(count, Format::DecimalSi))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use machinery::value;
@@ -276,6 +310,31 @@ mod tests {
         );
         let limited = BTreeSet::from(["cpu".to_owned(), "limits.memory".to_owned(), "pods".to_owned()]);
         assert_eq!(check_pod(&pod, &limited).unwrap_err(), "must specify limits.memory for: i");
+    }
+
+    #[test]
+    fn devices_are_counted_by_class() {
+        let claim = value!({"spec": {"devices": {"requests": [
+            {"name": "a", "exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 2}},
+            {"name": "b", "firstAvailable": [
+                {"name": "large", "deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1},
+                {"name": "larger", "deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 4},
+                {"name": "small", "deviceClassName": "nic", "allocationMode": "ExactCount", "count": 3}
+            ]},
+            {"name": "c", "exactly": {"deviceClassName": "fpga", "allocationMode": "All"}},
+            {"name": "d", "exactly": {"deviceClassName": "fpga", "allocationMode": "Later"}}
+        ]}}});
+        let (group, resource) = DEVICE_CLAIMS;
+        let used = usage(group, resource, &claim, Timestamp::UNIX_EPOCH);
+        let shown: Vec<String> = used.iter().map(|(name, amount)| format!("{name}={amount}")).collect();
+        expect_test::expect![[r"
+            count/resourceclaims.resource.k8s.io=1
+            fpga.deviceclass.resource.k8s.io/devices=32
+            gpu.deviceclass.resource.k8s.io/devices=6
+            nic.deviceclass.resource.k8s.io/devices=3"]]
+        .assert_eq(&shown.join("\n"));
+        assert!(used.keys().all(|name| limits(group, resource, name)));
+        assert!(!limits("", "pods", "gpu.deviceclass.resource.k8s.io/devices"));
     }
 
     #[test]

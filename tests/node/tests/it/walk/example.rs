@@ -36,6 +36,9 @@ pub struct Plan {
     pub status: Option<Value>,
     /// What the status of the answer must hold, if nothing is stored.
     pub answer: Option<Value>,
+    /// Whether the answer says nothing of what was asked.
+    #[serde(default)]
+    pub alone: bool,
     /// The warning that comes with each answer.
     pub warning: Option<String>,
     /// What kubectl says when it applies what is there already. A field that it replaces as a whole it sends even then.
