@@ -4,6 +4,7 @@
 //! and is adopted by its pid file when we start again; only [`stop`] ends it.
 
 mod config;
+mod orphans;
 mod process;
 mod teardown;
 

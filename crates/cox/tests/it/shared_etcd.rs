@@ -17,7 +17,7 @@ use crate::members::Members;
 use crate::server::Server;
 
 const NAMESPACE: &str = "default";
-pub const COUNTERS: [&str; 3] = ["counter-0", "counter-1", "counter-2"];
+const COUNTERS: [&str; 3] = ["counter-0", "counter-1", "counter-2"];
 
 /// So many writes must succeed while a member is dead, and after it came back.
 const WRITES: usize = 40;
@@ -32,6 +32,25 @@ async fn two_servers_and_dying_members() {
     let mut second = Server::start(folder.path(), "second", &flags);
     let servers = [ours, second.client(&clock).await];
 
+    count_together(servers, async |progress| {
+        for victim in [0, 1, 2] {
+            more_writes(progress, WRITES).await;
+            members.kill(victim);
+            more_writes(progress, WRITES).await;
+            members.revive(victim);
+            // Only when it serves again can the next one die.
+            alone(&members, victim).revision().await.unwrap();
+        }
+        more_writes(progress, WRITES).await;
+    })
+    .await;
+    let (stored, _) = members.open().get("/registry/configmaps/default/counter-0", None).await.unwrap();
+    assert!(stored.unwrap().value.starts_with(b"k8s\0"), "it is kept as stock servers keep it");
+}
+
+/// Counters go up through both servers in turn, watched through both, until `meanwhile` ends; it sees how many writes
+/// have succeeded.
+pub async fn count_together(servers: [Client; 2], meanwhile: impl AsyncFnOnce(&mut watch::Receiver<usize>)) {
     for name in COUNTERS {
         servers[0].create(&counter(name, 0, None)).await.unwrap();
     }
@@ -40,20 +59,9 @@ async fn two_servers_and_dying_members() {
         servers.iter().map(|server| base::spawn("watcher", follow(server.clone(), end.subscribe()))).collect();
     let (done, mut progress) = watch::channel(0);
     let done = Arc::new(done);
-    let writers: Vec<_> = COUNTERS
-        .into_iter()
-        .map(|name| base::spawn("writer", count(servers.clone(), name, done.clone(), stop.subscribe())))
-        .collect();
-
-    for victim in [0, 1, 2] {
-        more_writes(&mut progress).await;
-        members.kill(victim);
-        more_writes(&mut progress).await;
-        members.revive(victim);
-        // Only when it serves again can the next one die.
-        alone(&members, victim).revision().await.unwrap();
-    }
-    more_writes(&mut progress).await;
+    let writer = |name| base::spawn("writer", count(servers.clone(), name, done.clone(), stop.subscribe()));
+    let writers: Vec<_> = COUNTERS.into_iter().map(writer).collect();
+    meanwhile(&mut progress).await;
     stop.send_replace(true);
     let mut counted = BTreeMap::new();
     for (name, writer) in COUNTERS.into_iter().zip(writers) {
@@ -63,8 +71,6 @@ async fn two_servers_and_dying_members() {
     for watcher in watchers {
         watcher.await.unwrap();
     }
-    let (stored, _) = members.open().get("/registry/configmaps/default/counter-0", None).await.unwrap();
-    assert!(stored.unwrap().value.starts_with(b"k8s\0"), "it is kept as stock servers keep it");
 }
 
 /// A client of one member only.
@@ -73,13 +79,13 @@ fn alone(members: &Members, member: usize) -> Arc<dyn Store> {
     etcd::open(&options, Clock::system(), Random::system()).unwrap()
 }
 
-async fn more_writes(progress: &mut watch::Receiver<usize>) {
-    let goal = *progress.borrow() + WRITES;
+/// Waits until so many more writes have succeeded.
+pub async fn more_writes(progress: &mut watch::Receiver<usize>, writes: usize) {
+    let goal = *progress.borrow() + writes;
     progress.wait_for(|done| *done >= goal).await.unwrap();
 }
 
-/// A count.
-pub fn counter(name: &str, count: u64, resource_version: Option<String>) -> ConfigMap {
+fn counter(name: &str, count: u64, resource_version: Option<String>) -> ConfigMap {
     ConfigMap {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
@@ -97,7 +103,7 @@ fn count_of(counter: &ConfigMap) -> u64 {
 }
 
 /// Counts up by one a write, through both servers in turn, until the stop; gives the last count.
-pub async fn count(
+async fn count(
     servers: [Client; 2],
     name: &'static str,
     done: Arc<watch::Sender<usize>>,
@@ -142,7 +148,7 @@ fn is_outage(error: &ApiError) -> bool {
 }
 
 /// Watches from before the first write up to the counts that are told at last; every count must come, once and in order.
-pub async fn follow(server: Client, mut end: watch::Receiver<BTreeMap<String, u64>>) {
+async fn follow(server: Client, mut end: watch::Receiver<BTreeMap<String, u64>>) {
     let api = server.api::<ConfigMap>();
     let listed = api.list(NAMESPACE, &ListOptions::default()).await.unwrap();
     let mut seen: BTreeMap<String, u64> = listed.items.iter().filter_map(named).collect();

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use base::Clock;
@@ -14,11 +13,10 @@ use client::Client;
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use machinery::{Value, json, meta, value, yaml};
-use tokio::sync::watch;
 
 use crate::members::Members;
 use crate::server::Server;
-use crate::shared_etcd::{COUNTERS, count, counter, follow};
+use crate::shared_etcd::{count_together, more_writes};
 
 const ADDRESSES: &str = "10.96.0.0/16";
 /// Where namespaced examples go; one of them names it.
@@ -61,7 +59,7 @@ async fn beside_a_stock_server() {
         walked += 1;
     }
     assert!(walked >= 38, "only {walked} kinds were walked");
-    count_together([ours.clone(), theirs.clone()]).await;
+    count_together([ours.clone(), theirs.clone()], async |progress| more_writes(progress, WRITES).await).await;
     lists_go_on(&[&ours, &theirs]).await;
     left_by_a_stock_server_alone(&mut server, &theirs, &clock).await;
 }
@@ -272,30 +270,6 @@ fn says_all(less: &Value, more: &Value, path: &mut Vec<String>) {
             less.iter().zip(more).for_each(|(less, more)| says_all(less, more, path));
         }
         _ => assert_eq!(json::to_string(less), json::to_string(more), "{}", path.join(".")),
-    }
-}
-
-/// Counters go up through both servers in turn, watched through both.
-async fn count_together(servers: [Client; 2]) {
-    for name in COUNTERS {
-        servers[0].create(&counter(name, 0, None)).await.unwrap();
-    }
-    let (stop, end) = (watch::Sender::new(false), watch::Sender::new(BTreeMap::new()));
-    let watchers: Vec<_> =
-        servers.iter().map(|server| base::spawn("watcher", follow(server.clone(), end.subscribe()))).collect();
-    let (made, mut progress) = watch::channel(0);
-    let made = Arc::new(made);
-    let writer = |name| base::spawn("writer", count(servers.clone(), name, made.clone(), stop.subscribe()));
-    let writers: Vec<_> = COUNTERS.into_iter().map(writer).collect();
-    progress.wait_for(|made| *made >= WRITES).await.unwrap();
-    stop.send_replace(true);
-    let mut counted = BTreeMap::new();
-    for (name, writer) in COUNTERS.into_iter().zip(writers) {
-        counted.insert(name.to_owned(), writer.await.unwrap());
-    }
-    end.send_replace(counted);
-    for watcher in watchers {
-        watcher.await.unwrap();
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
-use super::{Layout, process};
+use super::{Layout, orphans, process};
 use crate::runtime::Runtime;
 
-/// Stops and removes every pod of the containerd in `data_dir`, then containerd itself; leaves its files. Fine when
-/// none runs.
+/// Stops and removes every pod of the containerd in `data_dir`, then containerd itself, then what it has left behind
+/// (it may have died, or have been making a pod); leaves its files. Fine when none runs.
 pub async fn stop(data_dir: &Path) {
     let layout = Layout::new(data_dir);
-    let Some(program) = process::find("containerd") else { return };
-    let Some(running) = process::adopt(&layout, &program) else { return };
-    if let Ok(runtime) = Runtime::new(&layout.socket().to_string_lossy()) {
-        remove_pods(&runtime).await;
+    if let Some(running) = process::find("containerd").and_then(|program| process::adopt(&layout, &program)) {
+        if let Ok(runtime) = Runtime::new(&layout.socket().to_string_lossy()) {
+            remove_pods(&runtime).await;
+        }
+        running.terminate().await;
     }
-    running.terminate().await;
+    orphans::remove(&layout);
     unmount_below(&layout.state());
     let _absent = std::fs::remove_file(layout.pid());
 }

@@ -68,6 +68,35 @@ async fn a_pod_lives_through_a_kubelets_restart_and_is_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_containerd_leaves_is_taken_away() {
+    let mut machine = Machine::start().await;
+    let (path, object) = pod("orphan", json!({"containers": [shell("main", "while true; do sleep 0.1; done")]}));
+    machine.api.put(&path, object);
+    machine.api.until(&path, "ready", ready).await;
+    machine.stop_kubelet().await;
+    machine.kill_containerd();
+    let socket = machine.dir.path().join("containerd/containerd.sock");
+    assert_eq!(shims(&socket), 1, "the pod runs on without its containerd");
+    let namespaces = network_namespaces();
+    machine.clean_up().await;
+    assert_eq!(shims(&socket), 0);
+    assert_eq!(network_namespaces(), namespaces - 1);
+}
+
+fn network_namespaces() -> usize {
+    let all = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    all.filter(|entry| entry.file_name().to_string_lossy().starts_with("cni-")).count()
+}
+
+/// How many shims report to a containerd.
+fn shims(socket: &std::path::Path) -> usize {
+    let socket = socket.to_string_lossy();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok());
+    lines.filter(|line| line.contains("containerd-shim") && line.contains(&*socket)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crashing_container_restarts_and_backs_off() {
     let machine = Machine::start().await;
     let api = machine.api.clone();

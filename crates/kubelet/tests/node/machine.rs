@@ -78,6 +78,13 @@ impl Machine {
         }
     }
 
+    /// `kill -9` of containerd; the kubelet, which would start it again, must be stopped.
+    pub fn kill_containerd(&self) {
+        let pid = std::fs::read_to_string(self.dir.path().join("containerd/containerd.pid")).unwrap();
+        let pid = nix::unistd::Pid::from_raw(pid.trim().parse().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+
     /// Stops everything and takes it away.
     pub async fn clean_up(mut self) {
         self.stop_kubelet().await;
