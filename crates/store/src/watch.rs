@@ -98,7 +98,8 @@ impl Watcher {
     /// Wakes the watcher if one of the changes from `from` on concerns it.
     pub fn changed(&self, index: &Index, from: Revision) {
         let mut position = self.position.lock();
-        if position.pending.is_some() {
+        // What follows a gap is not delivered.
+        if position.pending.is_some() || position.ended.is_some() {
             return;
         }
         let mut changes = index.changed_keys(from);

@@ -352,6 +352,18 @@ async fn an_expiry_outlives_a_restart() {
 }
 
 #[tokio::test]
+async fn nothing_follows_a_gap() {
+    on_own(async |store| {
+        let mut slow = store.watch("/", Revision(1)).await.unwrap();
+        let last = [put(&*store, "/a", "1").await, put(&*store, "/a", "2").await][1];
+        store.compact(last).await.unwrap();
+        put(&*store, "/a", "3").await;
+        assert!(matches!(next(&mut slow).await, Err(Error::Compacted { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_history_that_takes_too_much_memory_is_cut() {
     on_own(async |store| {
         let mut slow = store.watch("/a", Revision(1)).await.unwrap();
