@@ -146,7 +146,7 @@ async fn write_forever(store: &dyn Store, writer: usize, round: &str) {
 /// The next revision that is a multiple of a hundred, once it has happened.
 async fn next_hundred(store: &dyn Store, mut at: Revision) -> Result<Revision, Error> {
     let mut watch = store.watch("", at).await?;
-    while at.0 % 100 != 0 {
+    while !at.0.is_multiple_of(100) {
         at = crate::engines::next(&mut watch).await?.revision.min(Revision(at.0 - at.0 % 100 + 100));
     }
     Ok(at)
